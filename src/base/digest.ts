@@ -1,0 +1,39 @@
+// Block digests: XXH3-128. They guard against accidents, not against somebody who chooses a disk's content.
+// Invariant: 16 zero bytes never stand for content; they mean "unknown".
+
+import xxhash from 'xxhash-addon';
+
+export const DIGEST_LENGTH = 16;
+
+/** Name of the digest, as written into block maps and records. */
+export const DIGEST_KIND = 'xxh3-128';
+
+const UNKNOWN = Buffer.alloc(DIGEST_LENGTH);
+
+/** XXH3-128 of `bytes`; content whose digest would be all zeros gets one with the last bit set instead. */
+export function digestOf(bytes: Buffer): Buffer {
+  const digest = xxhash.XXHash128.hash(bytes);
+  if (digest.equals(UNKNOWN)) digest[DIGEST_LENGTH - 1] = 1;
+  return digest;
+}
+
+/** True if the 16 bytes at `offset` say that nothing is known of the block. */
+export function isUnknown(digests: Buffer, offset: number): boolean {
+  return UNKNOWN.compare(digests, offset, offset + DIGEST_LENGTH) === 0;
+}
+
+/** A digest over several pieces in order, each preceded by its length so that pieces cannot shift into each other. */
+export class DigestStream {
+  readonly #hash = new xxhash.XXHash128(Buffer.alloc(8));
+
+  add(piece: Buffer): void {
+    const length = Buffer.alloc(8);
+    length.writeDoubleLE(piece.length);
+    this.#hash.update(length);
+    this.#hash.update(piece);
+  }
+
+  finish(): Buffer {
+    return this.#hash.digest();
+  }
+}

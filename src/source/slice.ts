@@ -1,0 +1,39 @@
+// A part of a source as a source of its own: a partition of a disk.
+// Invariant: nothing outside the extent can be reached through it; closing it leaves the whole open.
+
+import type { Extent } from '../map/extent.js';
+import { checked, checkedSource } from './checked.js';
+import type { Source, SourceExtent, SourceSpec, Target } from './types.js';
+
+/** The bytes of `whole` in `extent`, from offset 0. The caller goes on owning `whole`. */
+export function sliceSource(whole: Source, extent: Extent, name: string): Source {
+  return checkedSource(view(whole, extent, name));
+}
+
+/** The same for writing. `flush` flushes the whole. */
+export function sliceTarget(whole: Target, extent: Extent, name: string): Target {
+  return checked({
+    ...view(whole, extent, name),
+    write: (from, offset) => whole.write(from, extent.offset + offset),
+    zero: ({ offset, length }) => whole.zero({ offset: extent.offset + offset, length }),
+    discard: ({ offset, length }) => whole.discard({ offset: extent.offset + offset, length }),
+    flush: () => whole.flush(),
+  });
+}
+
+function view(whole: Source, extent: Extent, name: string): Source {
+  const spec: SourceSpec | undefined = whole.spec && { kind: 'slice', of: whole.spec, extent };
+  return {
+    name,
+    size: extent.length,
+    sectorSize: whole.sectorSize,
+    spec,
+    read: (into, offset) => whole.read(into, extent.offset + offset),
+    async *extents({ offset, length }): AsyncGenerator<SourceExtent> {
+      for await (const part of whole.extents({ offset: extent.offset + offset, length })) {
+        yield { ...part, offset: part.offset - extent.offset };
+      }
+    },
+    async close() {},
+  };
+}
