@@ -1,0 +1,109 @@
+// Errors of media: opening, reading, writing (exit status 4).
+
+import { errnoOf, ToolError } from '../tool-error.js';
+import { type Bytes, formatBytes, formatBytesExact } from '../units.js';
+
+const ERRNO_TEXT: Readonly<Record<string, string>> = {
+  EIO: 'input/output error',
+  ENOSPC: 'no space left on the device',
+  ENOENT: 'no such file or directory',
+  EACCES: 'permission denied',
+  EPERM: 'operation not permitted',
+  EBUSY: 'device or resource busy',
+  EROFS: 'read-only file system',
+  ENOMEDIUM: 'no medium found',
+  ENXIO: 'no such device or address',
+  EFBIG: 'file too large',
+};
+
+/** An errno in words, with its name for the search engine; other errors as they say. */
+export function describeCause(cause: unknown): string {
+  const errno = errnoOf(cause);
+  if (errno !== undefined) return `${ERRNO_TEXT[errno] ?? 'system error'} (${errno})`;
+  return cause instanceof Error ? cause.message : String(cause);
+}
+
+function place(name: string, offset: Bytes): string {
+  return `${name} at ${formatBytes(offset)} (byte ${offset}, LBA ${Math.floor(offset / 512)})`;
+}
+
+export function cannotOpen(path: string, cause: unknown): ToolError {
+  const errno = errnoOf(cause);
+  const hint =
+    errno === 'EACCES' || errno === 'EPERM'
+      ? 'Run as root, or as a user who may read and write it'
+      : errno === 'EBUSY'
+        ? 'Unmount it and stop what uses it'
+        : errno === 'ENOENT'
+          ? 'Check the name; `ectype disks` lists what is there'
+          : 'Check that the medium is attached and readable';
+  return new ToolError({
+    code: 'device.cannot-open',
+    message: `cannot open ${path}: ${describeCause(cause)}`,
+    hint,
+    details: { path, errno },
+    cause,
+  });
+}
+
+export function notADisk(path: string, what: string): ToolError {
+  return new ToolError({
+    code: 'device.not-a-disk',
+    message: `${path} is ${what}: neither a block device nor a raw image file`,
+    hint: 'Name a disk (/dev/…), a partition, or a raw image file',
+    details: { path, what },
+  });
+}
+
+export function cannotRead(name: string, offset: Bytes, length: Bytes, cause: unknown): ToolError {
+  return new ToolError({
+    code: 'device.cannot-read',
+    message: `cannot read ${place(name, offset)}: ${describeCause(cause)}`,
+    hint: 'Check the cable and the health of the disk (smartctl -a)',
+    details: { name, offset, length, errno: errnoOf(cause) },
+    cause,
+  });
+}
+
+export function readPastEnd(name: string, offset: Bytes, missing: Bytes): ToolError {
+  return new ToolError({
+    code: 'device.read-past-end',
+    message: `${place(name, offset)} ends ${formatBytesExact(missing)} too early`,
+    hint: 'The medium shrank while it was read; check what else changes it, and start again',
+    details: { name, offset, missing },
+  });
+}
+
+export function cannotWrite(name: string, offset: Bytes, length: Bytes, cause: unknown): ToolError {
+  const errno = errnoOf(cause);
+  return new ToolError({
+    code: 'device.cannot-write',
+    message: `cannot write ${place(name, offset)}: ${describeCause(cause)}`,
+    hint:
+      errno === 'ENOSPC'
+        ? 'Free some space where the target file lies, then run the same command again: it goes on where it stopped'
+        : 'Check the target disk, then run the same command again: it goes on where it stopped',
+    details: { name, offset, length, errno },
+    cause,
+  });
+}
+
+export function cannotFlush(name: string, cause: unknown): ToolError {
+  return new ToolError({
+    code: 'device.cannot-flush',
+    message: `cannot make the writes to ${name} durable: ${describeCause(cause)}`,
+    hint: 'Do not trust the target; check it, then run the same command again',
+    details: { name, errno: errnoOf(cause) },
+    cause,
+  });
+}
+
+/** The target does not hold what was just written: a fake-capacity stick, or a broken one. */
+export function readBackDiffers(name: string, offset: Bytes): ToolError {
+  return new ToolError({
+    code: 'device.read-back-differs',
+    message: `${place(name, offset)} does not hold what was just written there`,
+    hint: 'Do not use this device: its capacity may be fake, or it is failing',
+    details: { name, offset },
+  });
+}

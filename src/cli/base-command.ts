@@ -1,0 +1,80 @@
+// What every command shares: the options for output, errors as exit statuses, Ctrl-C as an AbortSignal.
+
+import { Command, Option } from 'clipanion';
+import { EXIT_BUG, EXIT_STATUS, ToolError } from '../base/tool-error.js';
+
+export abstract class BaseCommand extends Command {
+  json = Option.Boolean('--json', false, { description: 'One JSON object a line on stdout, and nothing else there' });
+  quiet = Option.Boolean('--quiet,-q', false, { description: 'Only errors and the result' });
+
+  /** The command's work; resolves to the exit status. */
+  protected abstract run(): Promise<number>;
+
+  async execute(): Promise<number> {
+    // clipanion ends with 0 when an error was handled in catch(): so errors become statuses here.
+    try {
+      return await this.run();
+    } catch (error) {
+      return this.#fail(error);
+    }
+  }
+
+  protected print(text: string): void {
+    this.context.stdout.write(`${text}\n`);
+  }
+
+  protected printJson(value: unknown): void {
+    this.print(JSON.stringify(value));
+  }
+
+  /** Ctrl-C asks the work to stop at a safe point; pressed again it ends the process at once. */
+  protected withSignal<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const controller = new AbortController();
+    const onSignal = (): void => {
+      if (controller.signal.aborted) process.exit(EXIT_STATUS.interrupted);
+      controller.abort();
+      this.context.stderr.write('\nstopping at a safe point; press Ctrl-C again to stop at once\n');
+    };
+    process.on('SIGINT', onSignal);
+    process.on('SIGTERM', onSignal);
+    return work(controller.signal).finally(() => {
+      process.off('SIGINT', onSignal);
+      process.off('SIGTERM', onSignal);
+    });
+  }
+
+  #fail(error: unknown): number {
+    if (error instanceof ToolError) {
+      const { code, message, hint, exitStatus, details } = error;
+      if (this.json) this.printJson({ event: 'error', code, message, hint, exitStatus, details });
+      else this.context.stderr.write(`error: ${message}\n${hint === undefined ? '' : `hint: ${hint}\n`}`);
+      return exitStatus;
+    }
+    const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    if (this.json) this.printJson({ event: 'error', code: 'bug', message, exitStatus: EXIT_BUG });
+    else this.context.stderr.write(`error: this is a bug in ectype, please report it\n${message}\n`);
+    return EXIT_BUG;
+  }
+}
+
+/** "1,3" as numbers; undefined if nothing was given. Throws `usage.bad-option`. */
+export async function parseNumbers(option: string, text: string | undefined): Promise<number[] | undefined> {
+  if (text === undefined) return undefined;
+  const numbers = text.split(',').map((word) => (/^[1-9]\d{0,5}$/.test(word) ? Number(word) : Number.NaN));
+  if (numbers.some(Number.isNaN)) {
+    const { badOption } = await import('../base/errors/usage.js');
+    throw badOption(option, text, 'wanted are partition numbers such as 1,3');
+  }
+  return numbers;
+}
+
+/** 512 or 4096, or what lies between; undefined if nothing was given. Throws `usage.bad-option`. */
+export async function parseSectorSize(text: string | undefined): Promise<number | undefined> {
+  if (text === undefined) return undefined;
+  const size = Number(text);
+  if (![512, 1024, 2048, 4096].includes(size)) {
+    const { badOption } = await import('../base/errors/usage.js');
+    throw badOption('--sector-size', text, 'wanted is 512 or 4096');
+  }
+  return size;
+}

@@ -1,0 +1,88 @@
+import { Command, Option } from 'clipanion';
+import { BaseCommand, parseNumbers, parseSectorSize } from '../base-command.js';
+
+export class CloneCommand extends BaseCommand {
+  static override paths = [['clone']];
+  static override usage = Command.Usage({
+    description: 'clone a disk or a partition; again, it is a delta clone',
+    details: `
+      Copies what the file systems use, and the partition table and boot code last, so that an unfinished target never
+      looks finished. The same command again writes only the blocks that changed. The plan is shown first; nothing is
+      written before it is confirmed.
+
+      \`A B\` replaces B's whole table (with --only, B then holds only those partitions). \`A#2 B#3\` copies one partition
+      into another and leaves everything else on B as it is. B may be a file that does not exist yet.
+
+      Exit status: 0 done; 2 wrong usage; 3 refused, nothing was written; 4 a disk failed; 5 a file system cannot be
+      copied as it is; 7 verification found differences; 130 stopped (run it again: it goes on).
+    `,
+    examples: [
+      ['Move to a new disk', 'ectype clone /dev/sda /dev/nvme0n1'],
+      ['See what would happen', 'ectype clone --dry-run /dev/sda /dev/nvme0n1'],
+      ['Keep a standby fresh from a script', 'ectype clone --yes /dev/disk/by-id/ata-A /dev/disk/by-id/ata-B'],
+      ['One partition', 'ectype clone /dev/sda#2 /dev/sdb#3'],
+    ],
+  });
+
+  source = Option.String({ name: 'source' });
+  target = Option.String({ name: 'target' });
+  dryRun = Option.Boolean('--dry-run', false, { description: 'Show the plan and stop' });
+  yes = Option.Boolean('--yes,-y', false, { description: 'Do not ask; refuse what a person would have to decide' });
+  only = Option.String('--only', { description: 'Partition numbers, such as 1,3: the target gets only these' });
+  forensic = Option.Boolean('--forensic', false, { description: 'Copy every byte, allocated or not, clean or not' });
+  detect = Option.String('--detect', {
+    description: 'hash: read the source, trust the block map where it can be trusted; compare: read both sides',
+  });
+  verify = Option.Boolean('--verify', false, { description: 'Read the target again at the end and check every block' });
+  overwriteTarget = Option.String('--overwrite-target', {
+    description: 'Serial number, path or disk GUID of the target that may be overwritten whatever it holds',
+  });
+  sectorSize = Option.String('--sector-size', { description: 'Sector size to assume for a target file: 512 or 4096' });
+
+  protected async run(): Promise<number> {
+    const { clone } = await import('../../operation/clone.js');
+    const { planText } = await import('../report/plan-text.js');
+    const { resultText } = await import('../report/result-text.js');
+    const { reporter } = await import('../report/progress.js');
+    const { confirmPlan } = await import('../confirm.js');
+    const only = await parseNumbers('--only', this.only);
+    const sectorSize = await parseSectorSize(this.sectorSize);
+    const detect = await this.#detect();
+    const { report, close } = reporter({ json: this.json, quiet: this.quiet, ...this.context });
+    try {
+      const result = await this.withSignal((signal) =>
+        clone({
+          source: this.source,
+          target: this.target,
+          only,
+          sectorSize,
+          detect,
+          forensic: this.forensic,
+          verify: this.verify,
+          overwriteTarget: this.overwriteTarget,
+          dryRun: this.dryRun,
+          assumeYes: this.yes,
+          confirm: async (plan) => {
+            if (this.json) this.printJson({ event: 'plan', ...plan });
+            else if (!this.quiet || !this.yes) this.context.stderr.write(`${planText(plan)}\n`);
+            return this.yes || confirmPlan(plan, this.context);
+          },
+          report,
+          signal,
+        }),
+      );
+      close();
+      if (this.json) this.printJson(result.run ? { event: 'result', ...result.run } : { event: 'plan', ...result.plan });
+      else this.print(result.run ? resultText(result.plan, result.run) : planText(result.plan));
+      return 0;
+    } finally {
+      close();
+    }
+  }
+
+  async #detect(): Promise<'hash' | 'compare' | undefined> {
+    if (this.detect === undefined || this.detect === 'hash' || this.detect === 'compare') return this.detect;
+    const { badOption } = await import('../../base/errors/usage.js');
+    throw badOption('--detect', this.detect, 'wanted is hash or compare');
+  }
+}

@@ -1,0 +1,48 @@
+#!/usr/bin/env node
+// The command line's entry: registers commands, maps usage errors to exit status 2. Commands load what they need when
+// they run, so that `ectype --version` costs no more than the option parser.
+
+import { readFileSync } from 'node:fs';
+import { Builtins, Cli, type CommandClass } from 'clipanion';
+import { EXIT_STATUS } from '../base/tool-error.js';
+import { CloneCommand } from './commands/clone.js';
+import { DisksCommand } from './commands/disks.js';
+import { DoctorCommand } from './commands/doctor.js';
+import { InspectCommand } from './commands/inspect.js';
+import { VerifyCommand } from './commands/verify.js';
+
+const COMMANDS: readonly CommandClass[] = [
+  DisksCommand,
+  InspectCommand,
+  CloneCommand,
+  VerifyCommand,
+  DoctorCommand,
+  Builtins.HelpCommand,
+  Builtins.VersionCommand,
+];
+
+function version(): string {
+  const manifest: { version: string } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8'));
+  return manifest.version;
+}
+
+async function main(words: readonly string[]): Promise<number> {
+  const cli = new Cli({
+    binaryLabel: 'ectype: disk cloning, delta-sync and imaging for Linux',
+    binaryName: 'ectype',
+    binaryVersion: version(),
+    enableColors: process.stdout.isTTY === true && !process.env['NO_COLOR'],
+  });
+  for (const command of COMMANDS) cli.register(command);
+  const context = { ...Cli.defaultContext };
+  try {
+    const command = cli.process([...words], context);
+    return await cli.run(command, context);
+  } catch (error) {
+    // clipanion would print this to stdout and end with 1; a usage error belongs to stderr and ends with 2.
+    process.stderr.write(cli.error(error, { colored: false }));
+    return EXIT_STATUS.usage;
+  }
+}
+
+process.exitCode = await main(process.argv.slice(2));

@@ -1,0 +1,40 @@
+// What happened, in words: only what was measured.
+
+import type { Amounts } from '../../base/report.js';
+import { formatBytes, formatDuration } from '../../base/units.js';
+import type { ClonePlan, CloneRunResult } from '../../operation/clone.js';
+import type { VerifyResult } from '../../operation/verify.js';
+
+export function resultText({ source, target, scope }: ClonePlan, run: CloneRunResult): string {
+  const lines = [
+    run.changed
+      ? `${target.path} is a clone of ${source.path}.`
+      : `${target.path} already was a clone of ${source.path}: nothing was written to it.`,
+    amountsLine(run.amounts, run.seconds),
+  ];
+  if (run.verified !== undefined) lines.push(`Verified: ${formatBytes(run.verified)} were read again from the target and are right.`);
+  lines.push(...run.warnings.map((warning) => `warning: ${warning}`));
+  if (scope === 'disk' && run.changed) {
+    lines.push('Both disks now carry the same IDs: shut down and unplug one of them before you start from the other.');
+  }
+  return lines.join('\n');
+}
+
+export function verifyText(source: string, target: string, result: VerifyResult): string {
+  const { equal, differences, differenceCount, amounts, seconds } = result;
+  if (equal) return `${target} is equal to ${source}: ${formatBytes(amounts.done)} compared in ${formatDuration(seconds)}.`;
+  const shown = differences.slice(0, 20).map(({ volume, offset, length }) => `  ${volume}: ${length} bytes at ${offset}`);
+  const more = differenceCount > shown.length ? [`  and ${differenceCount - shown.length} more`] : [];
+  return [`${target} differs from ${source} in ${differenceCount} blocks:`, ...shown, ...more].join('\n');
+}
+
+function amountsLine(amounts: Amounts, seconds: number): string {
+  const words = [`read ${formatBytes(amounts.sourceRead)}`];
+  if (amounts.targetRead > 0) words.push(`read back ${formatBytes(amounts.targetRead)}`);
+  words.push(`wrote ${formatBytes(amounts.written)}`);
+  if (amounts.zeroed > 0) words.push(`zeroed ${formatBytes(amounts.zeroed)}`);
+  if (amounts.discarded > 0) words.push(`discarded ${formatBytes(amounts.discarded)}`);
+  words.push(`left ${formatBytes(amounts.skipped)} as they were`);
+  const rate = seconds > 0 ? `, ${formatBytes(Math.round(amounts.done / seconds))}/s` : '';
+  return `${words.join(', ')}; ${formatDuration(seconds)}${rate}.`;
+}

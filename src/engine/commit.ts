@@ -1,0 +1,190 @@
+// The end of a run: the bytes under the marker are written last, so that a target shows a table or a file system only
+// when everything behind it is complete and durable.
+// Invariant: the first 4 KiB, which every firmware and kernel looks at first, are the very last write.
+
+import { readBackDiffers } from '../base/errors/device.js';
+import { DIGEST_LENGTH, isUnknown } from '../base/digest.js';
+import { type Bytes, KiB } from '../base/units.js';
+import { PAGE_BYTES, pageExtent, pageLength } from '../map/block-map.js';
+import { type Extent, extentEnd, gaps, intersect, normalise, widen } from '../map/extent.js';
+import { checked } from '../source/checked.js';
+import type { Target } from '../source/types.js';
+import type { Executor } from './executor.js';
+import type { Stretch } from './stretch.js';
+import type { VolumeCopy } from './volume-copy.js';
+
+/** Bytes that belong at `offset` of the target medium. */
+export interface StagedPiece {
+  readonly offset: Bytes;
+  readonly bytes: Buffer;
+}
+
+interface StagedPage {
+  readonly volume: VolumeCopy;
+  readonly page: number;
+  readonly digests: Uint8Array;
+}
+
+/** What the held blocks of all volumes will be, and their digests. */
+export interface Staged {
+  readonly pieces: readonly StagedPiece[];
+  readonly pages: readonly StagedPage[];
+}
+
+/** A volume and where it begins on the target medium. */
+export interface PlacedVolume {
+  readonly volume: VolumeCopy;
+  readonly offset: Bytes;
+}
+
+/** Copies the held blocks into memory, by the same code that copies all others. */
+export async function stageHeld(volumes: readonly PlacedVolume[], inline: Executor): Promise<Staged> {
+  const pieces: StagedPiece[] = [];
+  const pages: StagedPage[] = [];
+  for (const { volume, offset } of volumes) {
+    const target = capture(volume, (at, bytes) => pieces.push({ offset: offset + at, bytes }));
+    for (const page of heldPages(volume)) {
+      const stretch = await heldStretch(volume, page);
+      const ends = { source: volume.source, target, tally: volume.tally };
+      const { digests } = await inline.run({ kind: 'stretch', stretch }, ends, async () => {});
+      pages.push({ volume, page, digests });
+    }
+  }
+  return { pieces, pages };
+}
+
+/** A target that only collects what is written to it. */
+function capture({ name, map }: VolumeCopy, collect: (offset: Bytes, bytes: Buffer) => void): Target {
+  return checked({
+    name,
+    size: map.grid.size,
+    sectorSize: undefined,
+    spec: undefined,
+    async read() {
+      throw new Error('internal error: staged blocks are never compared');
+    },
+    async *extents(within) {
+      yield { ...within, kind: 'data' };
+    },
+    async write(from, offset) {
+      collect(offset, Buffer.from(from));
+    },
+    async zero({ offset, length }) {
+      collect(offset, Buffer.alloc(length));
+    },
+    async discard() {},
+    async flush() {},
+    async close() {},
+  });
+}
+
+function heldPages({ held, map: { grid } }: VolumeCopy): number[] {
+  const pages = new Set<number>();
+  for (const extent of held) {
+    const last = Math.floor((extentEnd(extent) - 1) / pageLength(grid));
+    for (let page = Math.floor(extent.offset / pageLength(grid)); page <= last; page += 1) pages.add(page);
+  }
+  return [...pages];
+}
+
+/** The page's held blocks as a stretch of their own: everything else in it counts as held by the main loop. */
+async function heldStretch(volume: VolumeCopy, page: number): Promise<Stretch> {
+  const { grid } = volume.map;
+  const extent = pageExtent(grid, page);
+  const blocks = heldBlocks(volume).flatMap((block) => intersect(block, extent) ?? []);
+  const used: Extent[] = [];
+  for (const block of blocks) for await (const part of volume.allocation.usedExtents(block)) used.push(part);
+  return {
+    extent,
+    blockSize: grid.blockSize,
+    used: normalise(used),
+    wiped: volume.wiped.flatMap((wiped) => blocks.flatMap((block) => intersect(wiped, block) ?? [])),
+    held: [...gaps(blocks, extent)],
+    known: undefined,
+    unknown: 'write',
+    sink: 'write',
+    discardFree: false,
+  };
+}
+
+function heldBlocks({ held, map: { grid } }: VolumeCopy): Extent[] {
+  return normalise(held.map((extent) => widen(extent, { unit: grid.blockSize, limit: grid.size })));
+}
+
+/** True if the target does not hold these bytes already. */
+export async function differs(target: Target, pieces: readonly StagedPiece[]): Promise<boolean> {
+  for (const { offset, bytes } of pieces) {
+    const found = Buffer.alloc(bytes.length);
+    await target.read(found, offset);
+    if (!found.equals(bytes)) return true;
+  }
+  return false;
+}
+
+/** Voids the digests of held blocks, durably: the marker is about to replace their content. */
+export async function voidHeld(volumes: readonly PlacedVolume[]): Promise<void> {
+  for (const { volume } of volumes) {
+    if (volume.held.length === 0) continue;
+    for (const page of heldPages(volume)) {
+      const digests = await volume.map.readPage(page);
+      for (const block of heldSlots(volume, page)) digests.fill(0, block * DIGEST_LENGTH, (block + 1) * DIGEST_LENGTH);
+      await volume.map.writePage(page, digests);
+    }
+    await volume.map.flush();
+  }
+}
+
+function heldSlots(volume: VolumeCopy, page: number): number[] {
+  const { grid } = volume.map;
+  const extent = pageExtent(grid, page);
+  return heldBlocks(volume).flatMap((blocks) => {
+    const inside = intersect(blocks, extent);
+    if (!inside) return [];
+    const first = (inside.offset - extent.offset) / grid.blockSize;
+    const count = Math.ceil(inside.length / grid.blockSize);
+    return Array.from({ length: count }, (_, index) => first + index);
+  });
+}
+
+/** Fills the digests of held blocks after their content was flushed. */
+export async function fillHeld({ pages }: Staged): Promise<void> {
+  for (const { volume, page, digests } of pages) {
+    const whole = await volume.map.readPage(page);
+    for (let at = 0; at < Math.min(digests.length, PAGE_BYTES); at += DIGEST_LENGTH) {
+      const fresh = Buffer.from(digests.buffer, digests.byteOffset + at, DIGEST_LENGTH);
+      if (!isUnknown(fresh, 0)) fresh.copy(whole, at);
+    }
+    await volume.map.writePage(page, whole);
+    await volume.map.flush();
+  }
+}
+
+const LAST_WRITE = 4 * KiB;
+
+/** Replaces the marker by the real content, in three flushed steps, and reads it back. */
+export async function disarm(target: Target, armed: readonly Extent[], pieces: readonly StagedPiece[]): Promise<void> {
+  const contents = armed.map((extent) => ({ extent, bytes: Buffer.alloc(extent.length) }));
+  for (const { offset, bytes } of pieces) {
+    const span = { offset, length: bytes.length };
+    for (const { extent, bytes: content } of contents) {
+      const part = intersect(span, extent);
+      if (part) bytes.copy(content, part.offset - extent.offset, part.offset - offset, extentEnd(part) - offset);
+    }
+    for (const gap of gaps([...armed], span)) {
+      await target.write(bytes.subarray(gap.offset - offset, extentEnd(gap) - offset), gap.offset);
+    }
+  }
+  await target.flush(); // all that lies behind the marker, before the first byte of it goes
+  const [head, ...others] = contents;
+  if (!head) return;
+  for (const { extent, bytes } of others) await target.write(bytes, extent.offset);
+  await target.write(head.bytes.subarray(LAST_WRITE), head.extent.offset + LAST_WRITE);
+  await target.flush(); // backup table and superblocks, before the sector that makes them count
+  await target.write(head.bytes.subarray(0, LAST_WRITE), head.extent.offset);
+  await target.flush();
+  for (const { extent, bytes } of contents) {
+    const found = Buffer.alloc(extent.length);
+    await target.read(found, extent.offset);
+    if (!found.equals(bytes)) throw readBackDiffers(target.name, extent.offset);
+  }
+}

@@ -1,0 +1,77 @@
+// The copy loop: every volume's stretches, bounded in flight, digests handed to the ledger. There is no other loop.
+// Invariant: it returns only when every task has ended, whether they succeeded or not: nobody writes behind its back.
+
+import { isUnknown } from '../base/digest.js';
+import { interrupted } from '../base/errors/run.js';
+import { type Executor, executorFor } from './executor.js';
+import type { Ledger } from './ledger.js';
+import { classify, digestSlot, HELD, type Stretch, type StretchResult } from './stretch.js';
+import { type VolumeCopy, type WorkItem, workItems } from './volume-copy.js';
+
+export interface CopyOptions {
+  readonly sink: Stretch['sink'];
+  readonly inline: Executor;
+  readonly workers: Executor | undefined;
+  readonly ledger: Ledger;
+  readonly signal: AbortSignal;
+  /** Told of blocks that differed, with the byte offset of each in its volume. */
+  readonly onDiffering?: (volume: VolumeCopy, offsets: readonly number[]) => void;
+}
+
+/** Brings the target's volumes up to date (or reports what differs). Throws the first error of any task. */
+export async function copy(volumes: readonly VolumeCopy[], options: CopyOptions): Promise<void> {
+  const { ledger, signal } = options;
+  const running = new Set<Promise<void>>();
+  let failure: { error: unknown } | undefined;
+  const fail = (error: unknown): void => {
+    failure ??= { error };
+    for (const { tally } of volumes) tally.stop(); // the other tasks end at their next window
+  };
+  const abort = (): void => fail(interrupted());
+  if (signal.aborted) abort();
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    for (const volume of volumes) {
+      const executor = executorFor(volume, options);
+      for await (const item of workItems(volume, options.sink)) {
+        if (failure) break;
+        while (running.size >= executor.concurrency) await Promise.race(running);
+        const task: Promise<void> = execute(volume, item, executor, options)
+          .catch(fail)
+          .finally(() => running.delete(task));
+        running.add(task);
+        ledger.tick();
+      }
+    }
+  } catch (error) {
+    fail(error);
+  } finally {
+    await Promise.all(running);
+    signal.removeEventListener('abort', abort);
+  }
+  // What is complete is kept, also after a failure: the next run goes on from there.
+  await ledger.finish().catch(fail);
+  if (failure) throw failure.error;
+}
+
+async function execute(volume: VolumeCopy, { page, task }: WorkItem, executor: Executor, options: CopyOptions): Promise<void> {
+  const { map } = volume;
+  const permit = async (): Promise<void> => options.ledger.permit(map, page ?? 0);
+  const result = await executor.run(task, volume, permit);
+  if (page === undefined || task.kind !== 'stretch') return;
+  if (result.differing.length > 0 && options.onDiffering) {
+    const { extent, blockSize } = task.stretch;
+    options.onDiffering(volume, result.differing.map((block) => extent.offset + block * blockSize));
+  }
+  if (options.sink === 'write' && changes(task.stretch, result)) options.ledger.complete(map, page, result.digests);
+}
+
+/** True if the page's digests are no longer the known ones. Held blocks do not count: their digests are the commit's. */
+function changes(stretch: Stretch, { digests }: StretchResult): boolean {
+  const states = classify(stretch);
+  return states.some((state, block) => {
+    if (state === HELD) return false;
+    const fresh = digestSlot(digests, block);
+    return stretch.known === undefined ? !isUnknown(fresh, 0) : !fresh.equals(digestSlot(stretch.known, block));
+  });
+}

@@ -1,0 +1,87 @@
+// What a worker is asked to do: one stretch of a volume (a page of the block map), as plain data that crosses threads.
+
+import type { Bytes } from '../base/units.js';
+import { DIGEST_LENGTH } from '../base/digest.js';
+import type { Extent } from '../map/extent.js';
+
+/** All offsets are the volume's. Blocks are counted from the stretch's first. */
+export interface Stretch {
+  readonly extent: Extent;
+  readonly blockSize: Bytes;
+  /** Used bytes; ascending. */
+  readonly used: readonly Extent[];
+  /** Bytes no file system uses but that must read as zeros: places of old signatures. Ascending. */
+  readonly wiped: readonly Extent[];
+  /** Bytes that another step writes (the armed ones); blocks that touch them are left alone. */
+  readonly held: readonly Extent[];
+  /** Digests as of the last copy, 16 bytes a block; undefined: nothing is known. */
+  readonly known: Uint8Array | undefined;
+  /**
+   * What a block without a known digest needs: `write` it, `compare` all of it with the target first and write what
+   * differs, or `match` only its used bytes with the target (verification, nothing is written).
+   */
+  readonly unknown: 'write' | 'compare' | 'match';
+  /** `write` differing blocks, or only `report` them. */
+  readonly sink: 'write' | 'report';
+  /** True: free blocks are discarded although nothing is known of them (a first copy). */
+  readonly discardFree: boolean;
+}
+
+export interface StretchResult {
+  /** Digests of all copied blocks, 16 bytes a block; zeros for free and held ones. */
+  readonly digests: Uint8Array;
+  /** Blocks that differed (and were written, unless the sink only reports). */
+  readonly differing: readonly number[];
+}
+
+export function blocksIn({ extent, blockSize }: Stretch): number {
+  return Math.ceil(extent.length / blockSize);
+}
+
+/** The bytes of block `block`; the volume's last one may be short. */
+export function blockExtent({ extent, blockSize }: Stretch, block: number): Extent {
+  const offset = extent.offset + block * blockSize;
+  return { offset, length: Math.min(blockSize, extent.offset + extent.length - offset) };
+}
+
+/** What becomes of each block. */
+export const FREE = 0;
+export const COPIED = 1;
+export const HELD = 2;
+
+/** FREE, COPIED or HELD for each block of the stretch. */
+export function classify(stretch: Stretch): Uint8Array {
+  const states = new Uint8Array(blocksIn(stretch));
+  const mark = (extents: readonly Extent[], state: number): void => {
+    for (const { offset, length } of extents) {
+      const first = Math.floor((offset - stretch.extent.offset) / stretch.blockSize);
+      const last = Math.ceil((offset + length - stretch.extent.offset) / stretch.blockSize);
+      states.fill(state, Math.max(0, first), Math.min(states.length, last));
+    }
+  };
+  mark(stretch.used, COPIED);
+  mark(stretch.wiped, COPIED);
+  mark(stretch.held, HELD);
+  return states;
+}
+
+/** Runs of consecutive numbers: [3,4,5,9] is [3,6) and [9,10). */
+export function* runsOf(numbers: readonly number[]): Generator<{ first: number; end: number }> {
+  let first: number | undefined;
+  let end = 0;
+  for (const number of numbers) {
+    if (first !== undefined && number === end) {
+      end += 1;
+      continue;
+    }
+    if (first !== undefined) yield { first, end };
+    first = number;
+    end = number + 1;
+  }
+  if (first !== undefined) yield { first, end };
+}
+
+/** The digest of block `block` in `digests`. */
+export function digestSlot(digests: Uint8Array, block: number): Buffer {
+  return Buffer.from(digests.buffer, digests.byteOffset + block * DIGEST_LENGTH, DIGEST_LENGTH);
+}

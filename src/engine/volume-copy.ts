@@ -1,0 +1,135 @@
+// One volume of a copy: its ends, what is used, what is known, and how unknown blocks are treated.
+
+import { assert } from '../base/assert.js';
+import type { AllocationMap } from '../map/allocation-map.js';
+import { type BlockMap, pageExtent, pageLength } from '../map/block-map.js';
+import { type Extent, extentEnd, intersect } from '../map/extent.js';
+import type { Source, Target } from '../source/types.js';
+import type { Stretch } from './stretch.js';
+import type { Tally } from './tally.js';
+import type { Task } from './task.js';
+import { WINDOW_LENGTH } from './window.js';
+
+export interface VolumeCopy {
+  readonly name: string;
+  /** The volume on either side, from its first byte. The target may be larger, never smaller. */
+  readonly source: Source;
+  readonly target: Target;
+  readonly allocation: AllocationMap;
+  /** Volume offsets that must read as zeros although no file system uses them (places of old signatures). */
+  readonly wiped: readonly Extent[];
+  /** Volume offsets that the commit writes: the armed parts of the target. */
+  readonly held: readonly Extent[];
+  readonly map: BlockMap;
+  /** Counts this volume's bytes. */
+  readonly tally: Tally;
+  /** False: the map is new and knows nothing; it is not read. */
+  readonly known: boolean;
+  readonly unknown: Stretch['unknown'];
+  /** Free space is discarded although nothing is known of it: a first copy. */
+  readonly discardFree: boolean;
+}
+
+/** A task and the page of the block map it belongs to; undefined for tasks that yield no digests. */
+export interface WorkItem {
+  readonly page: number | undefined;
+  readonly task: Task;
+}
+
+/** Everything there is to do for a volume, in ascending order. */
+export async function* workItems(volume: VolumeCopy, sink: Stretch['sink']): AsyncGenerator<WorkItem> {
+  const { grid } = volume.map;
+  assert(grid.blockSize <= WINDOW_LENGTH, 'a block fits into a window');
+  let next = 0;
+  for await (const { page, used } of usedPages(volume)) {
+    if (volume.discardFree && page > next) yield discard(volume, next, page);
+    next = page + 1;
+    yield { page, task: { kind: 'stretch', stretch: await stretchOf(volume, { page, used, sink }) } };
+  }
+  const pages = Math.ceil(grid.size / pageLength(grid));
+  if (volume.discardFree && pages > next) yield discard(volume, next, pages);
+}
+
+function discard({ map: { grid } }: VolumeCopy, first: number, end: number): WorkItem {
+  const offset = pageExtent(grid, first).offset;
+  return { page: undefined, task: { kind: 'discard', extent: { offset, length: extentEnd(pageExtent(grid, end - 1)) - offset } } };
+}
+
+async function stretchOf(
+  volume: VolumeCopy,
+  { page, used, sink }: { page: number; used: readonly Extent[]; sink: Stretch['sink'] },
+): Promise<Stretch> {
+  const extent = pageExtent(volume.map.grid, page);
+  const inside = (extents: readonly Extent[]): Extent[] => extents.flatMap((each) => intersect(each, extent) ?? []);
+  return {
+    extent,
+    blockSize: volume.map.grid.blockSize,
+    used,
+    wiped: inside(volume.wiped),
+    held: inside(volume.held),
+    known: volume.known ? await volume.map.readPage(page) : undefined,
+    unknown: volume.unknown,
+    sink,
+    discardFree: volume.discardFree,
+  };
+}
+
+/**
+ * The pages that hold anything used, wiped or known, ascending, each with its used extents. Free stretches of a disk
+ * cost nothing, however long they are: neither time nor memory.
+ */
+async function* usedPages(volume: VolumeCopy): AsyncGenerator<{ page: number; used: Extent[] }> {
+  const { grid } = volume.map;
+  const length = pageLength(grid);
+  const others = mergeNumbers(wipedPages(volume), volume.known ? volume.map.knownPages(0) : nothing());
+  let other = await others.next();
+  let current: { page: number; used: Extent[] } | undefined;
+  for await (const extent of volume.allocation.usedExtents({ offset: 0, length: grid.size })) {
+    const last = Math.floor((extentEnd(extent) - 1) / length);
+    for (let page = Math.floor(extent.offset / length); page <= last; page += 1) {
+      if (current && current.page !== page) {
+        yield current;
+        current = undefined;
+      }
+      while (!other.done && other.value <= page) {
+        if (other.value < page) yield { page: other.value, used: [] };
+        other = await others.next();
+      }
+      current ??= { page, used: [] };
+      const part = intersect(extent, pageExtent(grid, page));
+      if (part) current.used.push(part);
+    }
+  }
+  if (current) yield current;
+  for (; !other.done; other = await others.next()) yield { page: other.value, used: [] };
+}
+
+function* wipedPages({ wiped, map: { grid } }: VolumeCopy): Generator<number> {
+  for (const extent of wiped) {
+    const last = Math.floor((extentEnd(extent) - 1) / pageLength(grid));
+    for (let page = Math.floor(extent.offset / pageLength(grid)); page <= last; page += 1) yield page;
+  }
+}
+
+async function* nothing(): AsyncGenerator<number> {}
+
+/** Two ascending streams as one, each number once. */
+async function* mergeNumbers(a: Iterable<number>, b: AsyncIterable<number>): AsyncGenerator<number> {
+  const left = a[Symbol.iterator]();
+  const right = b[Symbol.asyncIterator]();
+  let x = left.next();
+  let y = await right.next();
+  let last = -1;
+  while (!x.done || !y.done) {
+    let value: number;
+    if (!x.done && (y.done || x.value <= y.value)) {
+      value = x.value;
+      x = left.next();
+    } else {
+      value = y.value as number;
+      y = await right.next();
+    }
+    if (value !== last) yield value;
+    last = value;
+  }
+}

@@ -1,0 +1,55 @@
+// The worker's side of the pool: opens each medium once, keeps its buffers, performs one task at a time.
+// Invariant: errors travel as plain data, because a thrown one loses its class on the way.
+
+import { once } from 'node:events';
+import { fromWire, toWire } from '../base/tool-error.js';
+import { openSource, openTarget } from '../source/open.js';
+import { readOnlyTarget } from '../source/read-only.js';
+import type { Source, SourceSpec, Target } from '../source/types.js';
+import type { PermitAnswer, WorkerAnswer, WorkerTask } from './executor.js';
+import { tallyOver } from './tally.js';
+import { perform } from './task.js';
+import { createBuffers } from './window.js';
+
+const buffers = createBuffers();
+const sources = new Map<string, Source>();
+const targets = new Map<string, Target>();
+
+function openEnd({ target, writable }: { target: SourceSpec; writable: boolean }): Target {
+  return writable ? openTarget(target) : readOnlyTarget(openSource(target));
+}
+
+/** The medium of `spec`, opened at its first use and kept until the thread ends. */
+function opened<S, T>(cache: Map<string, T>, spec: S, open: (spec: S) => T): T {
+  const key = JSON.stringify(spec);
+  const found = cache.get(key) ?? open(spec);
+  cache.set(key, found);
+  return found;
+}
+
+export default async function work({ task, source, target, tally, permitPort }: WorkerTask): Promise<WorkerAnswer> {
+  try {
+    let permitted: Promise<void> | undefined;
+    const permit = (): Promise<void> => {
+      permitted ??= (async () => {
+        permitPort.postMessage('may I write?');
+        const [answer] = (await once(permitPort, 'message')) as [PermitAnswer];
+        if ('denied' in answer) throw fromWire(answer.denied);
+      })();
+      return permitted;
+    };
+    const writable = task.kind === 'discard' || task.stretch.sink === 'write';
+    const result = await perform(task, {
+      source: opened(sources, source, openSource),
+      target: opened(targets, { target, writable }, openEnd),
+      buffers,
+      tally: tallyOver(tally),
+      permit,
+    });
+    return { result };
+  } catch (error) {
+    return { error: toWire(error) };
+  } finally {
+    permitPort.close();
+  }
+}

@@ -1,0 +1,146 @@
+// Opens what a user named: a whole disk, or one partition of it.
+// Invariant: both ends are claimed for the whole run, the partition's own node where the kernel has one, else the disk.
+
+import { closeSync, existsSync, ftruncateSync, openSync } from 'node:fs';
+import { cannotOpen, notADisk } from '../base/errors/device.js';
+import { noTable } from '../base/errors/usage.js';
+import { noSuchPartition } from '../base/errors/partition.js';
+import type { Bytes } from '../base/units.js';
+import { blockDeviceAt, type DiskIdentity, identify } from '../device/identity.js';
+import { blockDevice, partitionsOf } from '../device/sysfs.js';
+import { readTable } from '../partition/read.js';
+import { checkedSource } from '../source/checked.js';
+import { type DiskTarget, openDiskSource, openDiskTarget } from '../source/disk.js';
+import { sliceSource, sliceTarget } from '../source/slice.js';
+import type { Source } from '../source/types.js';
+import type { Extent } from '../map/extent.js';
+import { formatLocation, type Location } from './location.js';
+
+/** What a location means, before anything is opened for long. */
+export interface Place {
+  readonly location: Location;
+  readonly name: string;
+  readonly scope: 'disk' | 'volume';
+  /** The path to open: the disk, the file, or the partition's own node. */
+  readonly path: string;
+  /** The part of `path` that is meant; undefined means all of it. */
+  readonly extent: Extent | undefined;
+  /** Where the volume begins on its disk; 0 for disks. */
+  readonly offsetOnDisk: Bytes;
+}
+
+export interface SourceEnd {
+  readonly place: Place;
+  readonly identity: DiskIdentity;
+  readonly medium: Source;
+  close(): Promise<void>;
+}
+
+export interface TargetEnd {
+  readonly place: Place;
+  readonly identity: DiskIdentity;
+  readonly medium: DiskTarget;
+  close(): Promise<void>;
+}
+
+/** Finds out what is meant. Reads the partition table for "#N". Throws ToolError if it is not there. */
+export async function resolve(location: Location): Promise<Place> {
+  const { path, partition } = location;
+  const name = formatLocation(location);
+  if (!existsSync(path)) throw cannotOpen(path, Object.assign(new Error('no such file'), { code: 'ENOENT' }));
+  const device = blockDeviceAt(path);
+  if (partition === undefined) {
+    const scope = device && device.partition > 0 ? 'volume' : 'disk';
+    return { location, name, scope, path, extent: undefined, offsetOnDisk: device?.start ?? 0 };
+  }
+  const extent = await partitionExtent(path, partition);
+  const node = device && partitionsOf(device).find((each) => each.partition === partition);
+  const base = { location, name, scope: 'volume', offsetOnDisk: extent.offset } as const;
+  return node && existsSync(node.path) ? { ...base, path: node.path, extent: undefined } : { ...base, path, extent };
+}
+
+async function partitionExtent(path: string, number: number): Promise<Extent> {
+  const disk = openDiskSource(path);
+  try {
+    const table = await readTable(disk);
+    if (!table) throw noTable(path, number);
+    const found = table.partitions.find((partition) => partition.number === number);
+    if (!found) throw noSuchPartition(number, table.partitions.map((partition) => partition.number));
+    return found.extent;
+  } finally {
+    await disk.close();
+  }
+}
+
+/** The whole disk's size, which its identity includes, whatever part of it is meant. */
+function diskSize(path: string, medium: Source): Bytes {
+  const device = blockDeviceAt(path);
+  return (device && blockDevice(device.disk)?.size) || medium.size;
+}
+
+/** Opens and claims a source. Read-only, always. */
+export function openSourceEnd(place: Place): SourceEnd {
+  const whole = openDiskSource(place.path, { exclusive: true });
+  const medium = place.extent ? sliceSource(whole, place.extent, place.name) : whole;
+  const identity = identify(place.path, diskSize(place.path, whole));
+  return { place, identity, medium, close: () => whole.close() };
+}
+
+/** Opens and claims a target. Nothing is written. */
+export function openTargetEnd(place: Place): TargetEnd {
+  const whole = openDiskTarget(place.path, { exclusive: true });
+  const slice = place.extent ? sliceTarget(whole, place.extent, place.name) : whole;
+  const identity = identify(place.path, diskSize(place.path, whole));
+  return {
+    place,
+    identity,
+    medium: { ...slice, dropCache: () => whole.dropCache(), rereadTable: () => whole.rereadTable() },
+    close: () => whole.close(),
+  };
+}
+
+/** Opens a target for looking only: for --dry-run, and for verify. */
+export function openTargetToRead(place: Place): SourceEnd {
+  const whole = openDiskSource(place.path);
+  const medium = place.extent ? sliceSource(whole, place.extent, place.name) : whole;
+  return { place, identity: identify(place.path, diskSize(place.path, whole)), medium, close: () => whole.close() };
+}
+
+/** Stands for a target file that does not exist yet: all zeros, `size` bytes. */
+export function absentFile(path: string, size: Bytes): SourceEnd {
+  const medium = checkedSource({
+    name: path,
+    size,
+    sectorSize: undefined,
+    spec: undefined,
+    async read(into) {
+      into.fill(0);
+    },
+    async *extents(within) {
+      yield { ...within, kind: 'zero' };
+    },
+    async close() {},
+  });
+  const place: Place = { location: { path, partition: undefined }, name: path, scope: 'disk', path, extent: undefined, offsetOnDisk: 0 };
+  const identity: DiskIdentity = { kind: 'file', path, id: path, model: 'new raw image file', size, key: '', volatileName: false };
+  return { place, identity, medium, close: async () => {} };
+}
+
+/** Makes a sparse file; refuses to touch one that is there. */
+export function createTargetFile(path: string, size: Bytes): void {
+  try {
+    const fd = openSync(path, 'wx', 0o600);
+    try {
+      ftruncateSync(fd, size);
+    } finally {
+      closeSync(fd);
+    }
+  } catch (cause) {
+    throw cannotOpen(path, cause);
+  }
+}
+
+/** Throws unless a new file may be made at `path`: devices are never made. */
+export function refuseNewDevice(path: string): void {
+  if (path.startsWith('/dev/') && !path.startsWith('/dev/shm/')) throw notADisk(path, 'a device that does not exist');
+}

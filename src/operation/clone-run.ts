@@ -1,0 +1,138 @@
+// The writing half of a clone: begin, copy, commit, verify.
+// Invariant: the target is armed before its first change and disarmed after its last one was flushed and checked.
+
+import { interruptedUntouched, sourceChanged } from '../base/errors/run.js';
+import { ToolError } from '../base/tool-error.js';
+import { MiB } from '../base/units.js';
+import { disarm, differs, fillHeld, type PlacedVolume, stageHeld } from '../engine/commit.js';
+import { copy } from '../engine/copy.js';
+import { type Executor, inlineExecutor, workerExecutor } from '../engine/executor.js';
+import { createLedger } from '../engine/ledger.js';
+import type { TargetEnd } from '../location/ends.js';
+import { tokenAt } from '../plan/trust.js';
+import { volumeToken } from '../plan/tokens.js';
+import { sliceSource } from '../source/slice.js';
+import { lockTarget } from '../state/lock.js';
+import { targetFolder } from '../state/lineages.js';
+import type { CloneOptions, CloneRunResult, PreparedClone } from './clone.js';
+import { buildVolumes } from './clone-volumes.js';
+import { type Counted, reportProgress, sumOf } from './progress.js';
+import { readBackSample, verifyAgainstMaps } from './read-back.js';
+import { beginSession, type Session } from './session.js';
+
+/** Below this the start of worker threads costs more than they save. */
+const WORTH_WORKERS = 64 * MiB;
+
+/** Brings the target up to date. Throws ToolError; the next run goes on from wherever it ended. */
+export async function runClone(prepared: PreparedClone, target: TargetEnd, options: CloneOptions): Promise<CloneRunResult> {
+  const folder = targetFolder(target.identity.key);
+  const unlock = lockTarget(folder, target.place.name);
+  const inline = inlineExecutor();
+  const bytes = prepared.layout.volumes.reduce((sum, { used }) => sum + used, 0);
+  const workers = bytes >= WORTH_WORKERS ? workerExecutor() : undefined;
+  try {
+    const session = await beginSession({
+      folder,
+      source: prepared.source.identity,
+      target,
+      trust: prepared.trust,
+      volumes: prepared.layout.volumes.map(({ name, targetExtent: { offset, length } }) => ({ name, offset, size: length })),
+      armed: prepared.armed,
+      contentId: prepared.layout.contentId,
+    });
+    try {
+      return await run({ prepared, target, options, session, inline, workers });
+    } catch (error) {
+      if (error instanceof ToolError && error.family === 'interrupted' && !session.armed) throw interruptedUntouched();
+      throw error;
+    } finally {
+      await session.close();
+    }
+  } finally {
+    await workers?.close();
+    await inline.close();
+    unlock();
+  }
+}
+
+interface Run {
+  readonly prepared: PreparedClone;
+  readonly target: TargetEnd;
+  readonly options: CloneOptions;
+  readonly session: Session;
+  readonly inline: Executor;
+  readonly workers: Executor | undefined;
+}
+
+async function run(context: Run): Promise<CloneRunResult> {
+  const { prepared, target, options, session } = context;
+  const { report } = options;
+  const start = performance.now();
+  const before = await sourceTokens(prepared);
+  const placed = buildVolumes(prepared, target, session);
+  session.useVolumes(placed);
+
+  report({ event: 'phase', phase: 'copy', message: 'copying' });
+  const counted = countedOf(prepared, placed);
+  const stop = reportProgress(counted, report);
+  try {
+    await copyVolumes(context, placed);
+  } finally {
+    stop();
+  }
+  const staged = await stageHeld(placed, context.inline);
+  if (!session.armed && (await differs(target.medium, staged.pieces))) await session.arm();
+
+  const after = await sourceTokens(prepared);
+  const changed = prepared.layout.volumes.filter((_, index) => before[index] !== after[index]).map(({ name }) => name);
+  if (changed.length > 0) throw sourceChanged(changed);
+
+  if (session.armed) {
+    report({ event: 'phase', phase: 'commit', message: 'writing the partition table and boot code' });
+    await target.medium.flush(); // all data, before anything makes it count
+    await readBackSample(placed, target);
+    await disarm(target.medium, prepared.armed, staged.pieces);
+    await fillHeld(staged);
+  }
+  session.commit(await pairTokens(prepared, target, after));
+  const verified = options.verify ? await verifyAgainstMaps(placed, target, context) : undefined;
+  const busy = session.armed && prepared.scope === 'disk' ? target.medium.rereadTable() : undefined;
+  const warnings = busy === undefined ? [] : [`the kernel still shows the old partitions of ${target.place.name} (${busy})`];
+  return { seconds: (performance.now() - start) / 1000, amounts: sumOf(counted), changed: session.armed, verified, warnings };
+}
+
+async function copyVolumes({ target, options, session, inline, workers }: Run, placed: readonly PlacedVolume[]): Promise<void> {
+  // A first copy writes everything: arming at once spares every worker the question.
+  if (placed.some(({ volume }) => volume.unknown === 'write' && volume.discardFree)) await session.arm();
+  const ledger = createLedger({ target: target.medium, arm: () => session.arm() });
+  await copy(
+    placed.map(({ volume }) => volume),
+    { sink: 'write', inline, workers, ledger, signal: options.signal },
+  );
+}
+
+/** Undefined for volumes without a token; forensic copies rest on no token at all. */
+async function sourceTokens({ source, layout, forensic }: PreparedClone): Promise<(string | undefined)[]> {
+  const tokens: (string | undefined)[] = [];
+  for (const { name, sourceExtent } of layout.volumes) {
+    tokens.push(forensic ? undefined : await volumeToken(sliceSource(source.medium, sourceExtent, name)));
+  }
+  return tokens;
+}
+
+async function pairTokens({ layout, forensic }: PreparedClone, target: TargetEnd, source: readonly (string | undefined)[]) {
+  const pairs: { source: string | undefined; target: string | undefined }[] = [];
+  for (const [index, { targetExtent, sourceExtent }] of layout.volumes.entries()) {
+    const place = { offset: targetExtent.offset, size: sourceExtent.length };
+    pairs.push({ source: source[index], target: forensic ? undefined : await tokenAt(target.medium, place) });
+  }
+  return pairs;
+}
+
+function countedOf({ layout }: PreparedClone, placed: readonly PlacedVolume[]): Counted[] {
+  return placed.map(({ volume }, index) => ({
+    name: volume.name,
+    total: layout.volumes[index]?.used ?? volume.map.grid.size,
+    tally: volume.tally,
+  }));
+}

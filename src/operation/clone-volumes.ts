@@ -1,0 +1,104 @@
+// From the plan to what the engine copies: partitions, pieces between them, and what is free.
+
+import { createTally } from '../engine/tally.js';
+import type { PlacedVolume } from '../engine/commit.js';
+import type { VolumeCopy } from '../engine/volume-copy.js';
+import type { TargetEnd } from '../location/ends.js';
+import { everythingUsed, mapOfExtents } from '../map/allocation-map.js';
+import { BLOCK_SIZE } from '../map/block-map.js';
+import { type Extent, gaps, intersect, normalise } from '../map/extent.js';
+import { memoryBlockMap } from '../map/memory-block-map.js';
+import { signaturePlaces } from '../plan/allocation.js';
+import type { PlannedVolume } from '../plan/clone-plan.js';
+import type { Piece } from '../plan/surroundings.js';
+import type { Trust } from '../plan/trust.js';
+import { memoryTarget } from '../source/memory.js';
+import { sliceSource, sliceTarget } from '../source/slice.js';
+import type { PreparedClone } from './clone.js';
+import type { OpenedMap, Session } from './session.js';
+
+/** In the order of the plan's volumes, then the pieces, then free space (first clones only). */
+export function buildVolumes(prepared: PreparedClone, target: TargetEnd, session: Session): PlacedVolume[] {
+  const { layout, trust, armed } = prepared;
+  const volumes = layout.volumes.map((planned, index): PlacedVolume => {
+    const opened = session.maps[index];
+    if (!opened) throw new Error(`internal error: no map for ${planned.name}`);
+    return { volume: partitionVolume(prepared, { planned, opened, target }), offset: planned.targetExtent.offset };
+  });
+  const pieces = layout.pieces.map((piece): PlacedVolume => ({ volume: pieceVolume(piece, target, armed), offset: piece.offset }));
+  const free = trust.lineage === undefined && firstEverywhere(trust) ? freeVolumes([...volumes, ...pieces], target) : [];
+  return [...volumes, ...pieces, ...free];
+}
+
+function firstEverywhere({ volumes }: Trust): boolean {
+  return volumes.every(({ mode }) => mode === 'first');
+}
+
+function partitionVolume(
+  { source, armed, trust, forensic }: PreparedClone,
+  { planned, opened, target }: { planned: PlannedVolume; opened: OpenedMap; target: TargetEnd },
+): VolumeCopy {
+  const { name, sourceExtent, targetExtent, allocation } = planned;
+  const { mode } = opened.trust;
+  return {
+    name,
+    source: sliceSource(source.medium, sourceExtent, `${source.medium.name} ${name}`),
+    target: sliceTarget(target.medium, targetExtent, `${target.medium.name} ${name}`),
+    allocation: allocation.map,
+    wiped: forensic ? [] : signaturePlaces(targetExtent.length),
+    held: inside(armed, targetExtent),
+    map: opened.map,
+    tally: createTally(),
+    known: mode === 'hash',
+    // A run that did not end may have written blocks whose digests were never filled: they are compared, not rewritten.
+    unknown: mode === 'first' || (mode === 'hash' && !trust.unfinished) ? 'write' : 'compare',
+    discardFree: mode === 'first',
+  };
+}
+
+function pieceVolume({ name, offset, bytes }: Piece, target: TargetEnd, armed: readonly Extent[]): VolumeCopy {
+  const extent = { offset, length: bytes.length };
+  return {
+    name,
+    source: memoryTarget(bytes, name),
+    target: sliceTarget(target.medium, extent, `${target.medium.name} ${name}`),
+    allocation: everythingUsed(bytes.length),
+    wiped: [],
+    held: inside(armed, extent),
+    map: memoryBlockMap({ size: bytes.length, blockSize: BLOCK_SIZE }),
+    tally: createTally(),
+    known: false,
+    unknown: 'compare',
+    discardFree: false,
+  };
+}
+
+/** What of the target belongs to nothing: the target may forget it. */
+function freeVolumes(placed: readonly PlacedVolume[], target: TargetEnd): PlacedVolume[] {
+  const taken = normalise(placed.map(({ volume, offset }) => ({ offset, length: volume.map.grid.size })));
+  return [...gaps(taken, { offset: 0, length: target.medium.size })].map((extent) => {
+    const name = 'unallocated space';
+    const medium = sliceTarget(target.medium, extent, `${target.medium.name} ${name}`);
+    const volume: VolumeCopy = {
+      name,
+      source: medium,
+      target: medium,
+      allocation: mapOfExtents([], BLOCK_SIZE),
+      wiped: [],
+      held: [],
+      map: memoryBlockMap({ size: extent.length, blockSize: BLOCK_SIZE }),
+      tally: createTally(),
+      known: false,
+      unknown: 'write',
+      discardFree: true,
+    };
+    return { volume, offset: extent.offset };
+  });
+}
+
+function inside(extents: readonly Extent[], volume: Extent): Extent[] {
+  return extents.flatMap((extent) => {
+    const part = intersect(extent, volume);
+    return part ? [{ offset: part.offset - volume.offset, length: part.length }] : [];
+  });
+}

@@ -1,0 +1,248 @@
+// Clones a disk or a partition onto another; the same call again is a delta clone.
+// Invariant: nothing is written before every guard has passed and the plan was confirmed.
+
+import { existsSync } from 'node:fs';
+import { notConfirmed } from '../base/errors/safety.js';
+import { diskAndPartition } from '../base/errors/usage.js';
+import type { Amounts, Report } from '../base/report.js';
+import type { Bytes } from '../base/units.js';
+import {
+  absentFile,
+  createTargetFile,
+  openSourceEnd,
+  openTargetEnd,
+  openTargetToRead,
+  type Place,
+  refuseNewDevice,
+  resolve,
+  type SourceEnd,
+  type TargetEnd,
+} from '../location/ends.js';
+import { parseLocation } from '../location/location.js';
+import type { Extent } from '../map/extent.js';
+import { type CopyLayout, layoutOf, type LayoutPart, type PlannedDisk, planLayout, plannedDisk } from '../plan/clone-plan.js';
+import { refuseSameMedium, refuseUnexpectedTarget, refuseUsedSource, refuseUsedTarget } from '../plan/guard.js';
+import { type DiskReport, inspectDisk, inspectSingle } from '../plan/inspect.js';
+import { type TargetContent, targetContent } from '../plan/target-content.js';
+import { type DetectMode, decideTrust, type Trust } from '../plan/trust.js';
+import { stateFolder } from '../state/folder.js';
+import { loadLineages, targetFolderPath } from '../state/lineages.js';
+import { armedExtents } from '../state/marker.js';
+import { runClone } from './clone-run.js';
+import { sameScope } from './session.js';
+
+export interface CloneOptions {
+  /** A disk, a raw image file, or a partition ("/dev/sda#2", "/dev/sda2"). */
+  readonly source: string;
+  readonly target: string;
+  /** Numbers of the partitions that the target gets; all if missing. */
+  readonly only?: readonly number[] | undefined;
+  readonly forensic?: boolean;
+  /** `hash` (default) reads the source and trusts the block map where it can be trusted; `compare` reads both sides. */
+  readonly detect?: 'hash' | 'compare' | undefined;
+  /** Reads the target again at the end and checks every digest. */
+  readonly verify?: boolean;
+  /** Serial number, path or GUID of the disk that may be overwritten whatever it holds. */
+  readonly overwriteTarget?: string | undefined;
+  /** Sector size to assume for a target file. */
+  readonly sectorSize?: Bytes | undefined;
+  /** Return the plan and touch nothing. */
+  readonly dryRun?: boolean;
+  /** Nobody will be asked: refuse whatever a person would have to decide. */
+  readonly assumeYes?: boolean;
+  /** Shown the plan before the first write; false ends the run. */
+  readonly confirm: (plan: ClonePlan) => Promise<boolean>;
+  readonly report: Report;
+  readonly signal: AbortSignal;
+}
+
+/** The plan as plain data: what `--dry-run --json` prints. */
+export interface ClonePlan {
+  readonly source: PlannedDisk;
+  readonly target: PlannedDisk & { readonly exists: boolean; readonly content: string; readonly losses: readonly string[]; readonly blank: boolean };
+  readonly scope: 'disk' | 'volume';
+  readonly forensic: boolean;
+  readonly layout: { readonly source: readonly LayoutPart[]; readonly before: readonly LayoutPart[]; readonly after: readonly LayoutPart[] };
+  readonly volumes: readonly PlannedVolumeFacts[];
+  /** Bytes that are read from the source at most. */
+  readonly bytesToRead: Bytes;
+  readonly warnings: readonly string[];
+}
+
+export interface PlannedVolumeFacts {
+  readonly name: string;
+  readonly content: string;
+  readonly source: Extent;
+  readonly target: Extent;
+  readonly method: 'allocated' | 'whole';
+  readonly methodReason: string;
+  readonly used: Bytes;
+  readonly detect: DetectMode;
+  readonly detectReason: string;
+}
+
+export interface CloneResult {
+  readonly plan: ClonePlan;
+  /** Undefined for a dry run. */
+  readonly run: CloneRunResult | undefined;
+}
+
+export interface CloneRunResult {
+  readonly seconds: number;
+  readonly amounts: Amounts;
+  /** False: nothing differed, so nothing at all was written to the target. */
+  readonly changed: boolean;
+  /** Bytes read again and found right; undefined unless verification was asked for. */
+  readonly verified: Bytes | undefined;
+  readonly warnings: readonly string[];
+}
+
+/** Everything that was looked at and decided before the first write. */
+export interface PreparedClone {
+  readonly source: SourceEnd;
+  readonly sourceReport: DiskReport;
+  readonly layout: CopyLayout;
+  readonly trust: Trust;
+  readonly armed: readonly Extent[];
+  readonly scope: 'disk' | 'volume';
+  readonly forensic: boolean;
+}
+
+/** Throws ToolError; its family tells whether anything was written (`safety`, `usage`: nothing). */
+export async function clone(options: CloneOptions): Promise<CloneResult> {
+  const sourcePlace = await resolve(parseLocation(options.source));
+  const targetPlace = await resolveTarget(options.target);
+  if (targetPlace && sourcePlace.scope !== targetPlace.scope) throw diskAndPartition(sourcePlace.name, targetPlace.name);
+  if (targetPlace) refuseSameMedium(sourcePlace.path, targetPlace.path);
+  refuseUsedSource(sourcePlace.path);
+  if (targetPlace) refuseUsedTarget(targetPlace.path, stateFolder());
+
+  const source = openSourceEnd(sourcePlace);
+  try {
+    const sourceReport = await inspectSource(source);
+    const target = openTarget(targetPlace, { options, source });
+    try {
+      return await planAndRun(options, { source, sourceReport, target });
+    } finally {
+      await target.close();
+    }
+  } finally {
+    await source.close();
+  }
+}
+
+/** Undefined: a file that is not there yet. */
+async function resolveTarget(text: string): Promise<Place | undefined> {
+  const location = parseLocation(text);
+  if (location.partition !== undefined || existsSync(location.path)) return resolve(location);
+  refuseNewDevice(location.path);
+  return undefined;
+}
+
+function openTarget(place: Place | undefined, { options, source }: { options: CloneOptions; source: SourceEnd }): SourceEnd | TargetEnd {
+  if (!place) return absentFile(options.target, source.medium.size);
+  return options.dryRun ? openTargetToRead(place) : openTargetEnd(place);
+}
+
+function inspectSource({ place, medium, identity }: SourceEnd): Promise<DiskReport> {
+  return place.scope === 'disk' ? inspectDisk(medium, identity) : inspectSingle(medium, identity, place.name);
+}
+
+interface Looked {
+  readonly source: SourceEnd;
+  readonly sourceReport: DiskReport;
+  readonly target: SourceEnd | TargetEnd;
+}
+
+async function planAndRun(options: CloneOptions, looked: Looked): Promise<CloneResult> {
+  const { source, sourceReport, target } = looked;
+  const { scope } = source.place;
+  const forensic = options.forensic ?? false;
+  const sectorSize = target.medium.sectorSize ?? options.sectorSize;
+  const layout = await planLayout({
+    source: source.medium,
+    report: sourceReport,
+    target: { name: target.place.name, size: target.medium.size, sectorSize },
+    only: options.only,
+    forensic,
+  });
+  const content = await targetContent(target.medium, { identity: target.identity, scope });
+  const lineages = loadLineages(targetFolderPath(target.identity.key)).filter((record) =>
+    sameScope(record.scope, { offset: target.place.offsetOnDisk, length: target.medium.size }),
+  );
+  refuseUnexpectedTarget({
+    source: source.identity,
+    target: target.identity,
+    content,
+    lineages,
+    overwriteTarget: options.overwriteTarget,
+    assumeYes: options.assumeYes ?? false,
+  });
+  const armed = armedExtents(target.medium.size, { tail: scope === 'disk', sectorSize: layout.sectorSize });
+  const trust = await decideTrust({
+    lineages,
+    target: target.medium,
+    armed,
+    places: layout.volumes.map(({ targetExtent }) => ({ offset: targetExtent.offset, size: targetExtent.length })),
+    alwaysCompare: options.detect === 'compare',
+  });
+  const prepared: PreparedClone = { source, sourceReport, layout, trust, armed, scope, forensic };
+  const plan = describePlan(prepared, { target, content });
+  if (options.dryRun) return { plan, run: undefined };
+  if (!(await options.confirm(plan))) throw notConfirmed(target.place.name);
+  return { plan, run: await runOn(target, prepared, options) };
+}
+
+/** A file that is not there yet is made now, after the plan was confirmed. */
+async function runOn(target: SourceEnd | TargetEnd, prepared: PreparedClone, options: CloneOptions): Promise<CloneRunResult> {
+  if (isTargetEnd(target)) return runClone(prepared, target, options);
+  createTargetFile(target.place.path, target.medium.size);
+  const made = openTargetEnd(target.place);
+  try {
+    return await runClone(prepared, made, options);
+  } finally {
+    await made.close();
+  }
+}
+
+function isTargetEnd(end: SourceEnd | TargetEnd): end is TargetEnd {
+  return 'write' in end.medium;
+}
+
+function describePlan(
+  { source, sourceReport, layout, trust, scope, forensic }: PreparedClone,
+  { target, content }: { target: SourceEnd | TargetEnd; content: TargetContent },
+): ClonePlan {
+  const volumes = layout.volumes.map((volume, index): PlannedVolumeFacts => {
+    const decided = trust.volumes[index];
+    return {
+      name: volume.name,
+      content: volume.content,
+      source: volume.sourceExtent,
+      target: volume.targetExtent,
+      method: volume.allocation.method,
+      methodReason: volume.allocation.reason,
+      used: volume.used,
+      detect: decided?.mode ?? 'first',
+      detectReason: decided?.reason ?? '',
+    };
+  });
+  return {
+    source: { ...plannedDisk(source.identity), path: source.place.name, size: source.medium.size },
+    target: {
+      ...plannedDisk(target.identity),
+      path: target.place.name,
+      size: target.medium.size,
+      exists: existsSync(target.place.path),
+      content: content.summary,
+      losses: content.losses,
+      blank: content.blank,
+    },
+    scope,
+    forensic,
+    layout: { source: layoutOf(sourceReport), before: layoutOf(content.report), after: layout.parts },
+    volumes,
+    bytesToRead: volumes.reduce((sum, { used }) => sum + used, 0),
+    warnings: layout.warnings,
+  };
+}

@@ -1,0 +1,86 @@
+// Checks the machine: the native part, the state folder, and the programs that our advice refers to.
+
+import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
+import { delimiter, dirname, join } from 'node:path';
+import { binding } from '../native/binding.js';
+import { stateFolder } from '../state/folder.js';
+
+export interface Check {
+  readonly what: string;
+  readonly ok: boolean;
+  readonly detail: string;
+}
+
+export interface Health {
+  readonly checks: readonly Check[];
+  /** Clones can be made here. */
+  readonly usable: boolean;
+  /** One command that installs the missing programs; undefined if none is missing or the system is not known. */
+  readonly install: string | undefined;
+}
+
+interface Helper {
+  readonly program: string;
+  readonly use: string;
+  readonly debian: string;
+}
+
+/** None of them is needed to clone: ectype reads all file systems itself. They repair, and they double-check. */
+const HELPERS: readonly Helper[] = [
+  { program: 'e2fsck', use: 'repairs ext2/3/4 before a clone', debian: 'e2fsprogs' },
+  { program: 'fsck.fat', use: 'repairs FAT (EFI partitions) before a clone', debian: 'dosfstools' },
+  { program: 'ntfsfix', use: 'looks at NTFS without Windows', debian: 'ntfs-3g' },
+  { program: 'sgdisk', use: 'repairs damaged partition tables', debian: 'gdisk' },
+  { program: 'smartctl', use: 'tells the health of a disk', debian: 'smartmontools' },
+];
+
+export function doctor(): Health {
+  const essential = [nativeCheck(), stateCheck()];
+  const helpers = HELPERS.map((helper) => ({ helper, path: find(helper.program) }));
+  const missing = helpers.filter(({ path }) => path === undefined).map(({ helper }) => helper.debian);
+  return {
+    checks: [
+      ...essential,
+      rootCheck(),
+      ...helpers.map(({ helper, path }) => ({ what: helper.program, ok: path !== undefined, detail: `${helper.use}${path ? ` (${path})` : ''}` })),
+    ],
+    usable: essential.every(({ ok }) => ok),
+    install: missing.length > 0 && isDebian() ? `apt-get install ${missing.join(' ')}` : undefined,
+  };
+}
+
+function nativeCheck(): Check {
+  const ok = binding.allocateAligned(4096).byteLength === 4096;
+  return { what: 'native part', ok, detail: 'direct I/O, discard and locks' };
+}
+
+function stateCheck(): Check {
+  const folder = stateFolder();
+  let existing = folder;
+  while (!existsSync(existing)) existing = dirname(existing);
+  try {
+    accessSync(existing, constants.W_OK);
+    return { what: 'state folder', ok: true, detail: folder };
+  } catch {
+    return { what: 'state folder', ok: false, detail: `${folder} cannot be written; point ECTYPE_STATE at a folder that can` };
+  }
+}
+
+function rootCheck(): Check {
+  const root = process.getuid?.() === 0;
+  return { what: 'root', ok: root, detail: root ? 'disks can be opened' : 'only files and disks of this user can be opened' };
+}
+
+/** Administrators' programs lie in sbin, which is not on everybody's PATH. */
+function find(program: string): string | undefined {
+  const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/sbin', '/usr/local/sbin'];
+  return folders.map((folder) => join(folder, program)).find((path) => existsSync(path));
+}
+
+function isDebian(): boolean {
+  try {
+    return /^ID(_LIKE)?=.*(debian|ubuntu)/m.test(readFileSync('/etc/os-release', 'utf8'));
+  } catch {
+    return false;
+  }
+}

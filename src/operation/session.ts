@@ -1,0 +1,191 @@
+// What a run leaves in the state folder and on the target's first sectors: begin, arm, commit.
+// Invariant: at every moment the record, the maps and the marker on the disk together claim no more than is true.
+
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { identityChanged } from '../base/errors/safety.js';
+import { type DiskIdentity, identify } from '../device/identity.js';
+import { type PlacedVolume, voidHeld } from '../engine/commit.js';
+import type { TargetEnd } from '../location/ends.js';
+import { type BlockMap, BLOCK_SIZE, type Grid } from '../map/block-map.js';
+import { type Extent, overlaps } from '../map/extent.js';
+import type { Trust, VolumeTrust } from '../plan/trust.js';
+import { createBlockMap, openBlockMap } from '../state/block-map-file.js';
+import { makeFolder } from '../state/folder.js';
+import { lineageFolder, loadLineages, newId, saveRecord } from '../state/lineages.js';
+import { writeMarker } from '../state/marker.js';
+import { type CloneRecord, RECORD_VERSION, type VolumeRecord } from '../state/record.js';
+import { rememberSource } from '../state/roles.js';
+
+export interface SessionOptions {
+  /** State folder of the target. */
+  readonly folder: string;
+  readonly source: DiskIdentity;
+  readonly target: TargetEnd;
+  readonly trust: Trust;
+  /** Volumes in the order of `trust.volumes`: name, place on the target medium, size. */
+  readonly volumes: readonly { readonly name: string; readonly offset: number; readonly size: number }[];
+  readonly armed: readonly Extent[];
+  /** Identifies the content that the target will have. */
+  readonly contentId: string;
+}
+
+export interface OpenedMap {
+  readonly map: BlockMap;
+  /** How its volume is copied after all: a map that turns out to be damaged is not trusted. */
+  readonly trust: VolumeTrust;
+}
+
+export interface Tokens {
+  readonly source: string | undefined;
+  readonly target: string | undefined;
+}
+
+export interface Session {
+  readonly maps: readonly OpenedMap[];
+  readonly armed: boolean;
+  /** Told of the volumes before the first `arm`, because arming voids the digests of what the marker replaces. */
+  useVolumes(volumes: readonly PlacedVolume[]): void;
+  /** Marks the target as unfinished; called again it does nothing. Resolves when that is durable. */
+  arm(): Promise<void>;
+  /** Makes the run's end durable: tokens in the order of the volumes. */
+  commit(tokens: readonly Tokens[]): void;
+  close(): Promise<void>;
+}
+
+/** Begins a run: the record says so before any map changes. */
+export async function beginSession(options: SessionOptions): Promise<Session> {
+  const { folder, target, trust } = options;
+  const runId = newId();
+  let record = startingRecord(options);
+  const fresh = trust.volumes.some(({ record: known }) => known === undefined);
+  let recorded = false;
+  const recordRunning = (): void => {
+    if (recorded) return;
+    record = { ...record, running: { runId, at: new Date().toISOString() } };
+    saveRecord(folder, record);
+    recorded = true;
+  };
+  if (fresh) recordRunning();
+  const maps = await openMaps(options, record);
+  let placed: readonly PlacedVolume[] = [];
+  let arming: Promise<void> | undefined;
+
+  async function arm(): Promise<void> {
+    refuseChangedIdentity(target);
+    rememberSource(options.source.key, { id: options.source.id, path: options.source.path });
+    recordRunning();
+    strikeOthers(options, record.lineage);
+    await voidHeld(placed);
+    await writeMarker(target.medium, runId, options.armed);
+  }
+
+  return {
+    maps,
+    get armed() {
+      return arming !== undefined;
+    },
+    useVolumes(volumes) {
+      placed = volumes;
+    },
+    arm() {
+      arming ??= arm();
+      return arming;
+    },
+    commit(tokens) {
+      const { running: _, ...rest } = record;
+      const volumes = record.volumes.map((volume, index) => withTokens(volume, tokens[index]));
+      record = { ...rest, volumes, contentIds: [options.contentId], committed: { runId, at: new Date().toISOString() } };
+      saveRecord(folder, record);
+    },
+    async close() {
+      for (const { map } of maps) await map.close();
+    },
+  };
+}
+
+function mapName(offset: number): string {
+  return `volume-${offset}.map`;
+}
+
+/** Volumes whose map is used keep their token: it goes on saying what the target holds. All others start without one. */
+function startingRecord({ source, target, trust, volumes, contentId }: SessionOptions): CloneRecord {
+  const { key, id, path } = source;
+  const medium = target.identity;
+  const scope = { offset: target.place.offsetOnDisk, length: target.medium.size };
+  const { lineage } = trust;
+  return {
+    version: RECORD_VERSION,
+    lineage: lineage?.lineage ?? newId(),
+    scope,
+    source: { key, id, path },
+    target: { key: medium.key, id: medium.id, path: medium.path },
+    contentIds: [...new Set([...(lineage?.contentIds ?? []), contentId])],
+    volumes: volumes.map(
+      ({ name, offset, size }, index) =>
+        trust.volumes[index]?.record ?? { name, offset, size, blockSize: BLOCK_SIZE, map: mapName(offset) },
+    ),
+    ...(lineage?.committed ? { committed: lineage.committed } : {}),
+  };
+}
+
+function withTokens(volume: VolumeRecord, tokens: Tokens | undefined): VolumeRecord {
+  const { sourceToken: _source, targetToken: _target, ...bare } = volume;
+  return {
+    ...bare,
+    ...(tokens?.source === undefined ? {} : { sourceToken: tokens.source }),
+    ...(tokens?.target === undefined ? {} : { targetToken: tokens.target }),
+  };
+}
+
+async function openMaps({ folder, trust }: SessionOptions, record: CloneRecord): Promise<OpenedMap[]> {
+  const own = lineageFolder(folder, record.lineage);
+  makeFolder(own);
+  removeStaleMaps(own, trust, record);
+  const maps: OpenedMap[] = [];
+  for (const [index, volume] of record.volumes.entries()) {
+    const decided = trust.volumes[index] ?? { mode: 'first', reason: '', record: undefined };
+    const grid: Grid = { size: volume.size, blockSize: volume.blockSize };
+    const path = join(own, volume.map);
+    const known = decided.record ? await openBlockMap(path, grid, record.lineage) : undefined;
+    if (known) {
+      maps.push({ map: known, trust: decided });
+    } else {
+      const map = await createBlockMap(path, grid, record.lineage);
+      const lost: VolumeTrust = { mode: 'compare', reason: 'its block map is damaged', record: undefined };
+      maps.push({ map, trust: decided.record ? lost : decided });
+    }
+  }
+  return maps;
+}
+
+/** Maps of volumes that the target no longer has: their stretches belong to others now. */
+function removeStaleMaps(own: string, { lineage }: Trust, record: CloneRecord): void {
+  const kept = new Set(record.volumes.map(({ map }) => map));
+  for (const { map } of lineage?.volumes ?? []) if (!kept.has(map)) rmSync(join(own, map), { force: true });
+}
+
+/**
+ * Other histories of this target that describe parts of what is about to change: a whole-disk history when a single
+ * partition is cloned, and the other way round. Their volumes there are struck, so that their maps claim nothing.
+ */
+function strikeOthers({ folder, target }: SessionOptions, own: string): void {
+  const scope = { offset: target.place.offsetOnDisk, length: target.medium.size };
+  for (const other of loadLineages(folder)) {
+    if (other.lineage === own || sameScope(other.scope, scope)) continue;
+    const volumes = other.volumes.filter(
+      (volume) => !overlaps({ offset: other.scope.offset + volume.offset, length: volume.size }, scope),
+    );
+    if (volumes.length < other.volumes.length) saveRecord(folder, { ...other, volumes });
+  }
+}
+
+/** Histories of the same scope stay: they belong to other media behind the same identity, and tokens tell them apart. */
+export function sameScope(a: Extent, b: Extent): boolean {
+  return a.offset === b.offset && a.length === b.length;
+}
+
+function refuseChangedIdentity({ place, identity }: TargetEnd): void {
+  const now = identify(place.path, identity.size);
+  if (now.key !== identity.key) throw identityChanged(place.name, identity.id, now.id);
+}

@@ -1,0 +1,169 @@
+// Proves that a target is a clone of its source: every used byte of both sides is read and compared.
+// Invariant: both are opened for reading only.
+
+import { diskAndPartition } from '../base/errors/usage.js';
+import type { Amounts, Report } from '../base/report.js';
+import { type Bytes, MiB } from '../base/units.js';
+import { copy } from '../engine/copy.js';
+import { inlineExecutor, workerExecutor } from '../engine/executor.js';
+import { createLedger } from '../engine/ledger.js';
+import { createTally } from '../engine/tally.js';
+import type { VolumeCopy } from '../engine/volume-copy.js';
+import { openTargetToRead, resolve, type SourceEnd } from '../location/ends.js';
+import { parseLocation } from '../location/location.js';
+import { type AllocationMap, everythingUsed } from '../map/allocation-map.js';
+import { BLOCK_SIZE } from '../map/block-map.js';
+import type { Extent } from '../map/extent.js';
+import { memoryBlockMap } from '../map/memory-block-map.js';
+import { planLayout } from '../plan/clone-plan.js';
+import { refuseSameMedium } from '../plan/guard.js';
+import { inspectDisk, inspectSingle } from '../plan/inspect.js';
+import { memoryTarget } from '../source/memory.js';
+import { readOnlyTarget } from '../source/read-only.js';
+import { sliceSource } from '../source/slice.js';
+import type { Source } from '../source/types.js';
+import { usesOf } from '../device/in-use.js';
+import { type Counted, reportProgress, sumOf } from './progress.js';
+
+export interface VerifyOptions {
+  readonly source: string;
+  readonly target: string;
+  /** The partitions that were cloned; all if missing. */
+  readonly only?: readonly number[] | undefined;
+  readonly forensic?: boolean;
+  readonly sectorSize?: Bytes | undefined;
+  readonly report: Report;
+  readonly signal: AbortSignal;
+}
+
+/** A block that differs. */
+export interface Difference {
+  readonly volume: string;
+  /** On the target medium. */
+  readonly offset: Bytes;
+  readonly length: Bytes;
+}
+
+export interface VerifyResult {
+  readonly equal: boolean;
+  readonly amounts: Amounts;
+  readonly seconds: number;
+  /** The first ten thousand; `differenceCount` counts all. */
+  readonly differences: readonly Difference[];
+  readonly differenceCount: number;
+}
+
+const LISTED = 10_000;
+
+/** Throws ToolError if one cannot be read, or cannot be a clone of the other at all (too small). */
+export async function verify(options: VerifyOptions): Promise<VerifyResult> {
+  const sourcePlace = await resolve(parseLocation(options.source));
+  const targetPlace = await resolve(parseLocation(options.target));
+  if (sourcePlace.scope !== targetPlace.scope) throw diskAndPartition(sourcePlace.name, targetPlace.name);
+  refuseSameMedium(sourcePlace.path, targetPlace.path);
+  for (const { path, name } of [sourcePlace, targetPlace]) {
+    const uses = usesOf(path).filter((use) => !use.startsWith('attached as'));
+    if (uses.length > 0) options.report({ event: 'warning', message: `${name} is in use (${uses.join('; ')}): differences may come from that` });
+  }
+  const source = openTargetToRead(sourcePlace);
+  try {
+    const target = openTargetToRead(targetPlace);
+    try {
+      return await compareEnds(source, target, options);
+    } finally {
+      await target.close();
+    }
+  } finally {
+    await source.close();
+  }
+}
+
+async function compareEnds(source: SourceEnd, target: SourceEnd, options: VerifyOptions): Promise<VerifyResult> {
+  const { place, medium, identity } = source;
+  const layout = await planLayout({
+    source: medium,
+    report: place.scope === 'disk' ? await inspectDisk(medium, identity) : await inspectSingle(medium, identity, place.name),
+    target: { name: target.place.name, size: target.medium.size, sectorSize: target.medium.sectorSize ?? options.sectorSize },
+    only: options.only,
+    forensic: options.forensic ?? false,
+  });
+  const placed = [
+    ...layout.volumes.map(({ name, sourceExtent, targetExtent, allocation }) =>
+      compared(sliceSource(medium, sourceExtent, `${medium.name} ${name}`), { target: target.medium, extent: targetExtent, name, map: allocation.map }),
+    ),
+    ...layout.pieces.map(({ name, offset, bytes }) =>
+      compared(memoryTarget(bytes, name), {
+        target: target.medium,
+        extent: { offset, length: bytes.length },
+        name,
+        map: everythingUsed(bytes.length),
+      }),
+    ),
+  ];
+  const totals = [...layout.volumes.map(({ used }) => used), ...layout.pieces.map(({ bytes }) => bytes.length)];
+  const counted = placed.map(({ volume }, index): Counted => ({ name: volume.name, tally: volume.tally, total: totals[index] ?? 0 }));
+  return compareVolumes(placed, counted, options);
+}
+
+interface Compared {
+  readonly volume: VolumeCopy;
+  /** Of the volume on the target. */
+  readonly offset: Bytes;
+}
+
+function compared(
+  source: Source,
+  { target, extent, name, map }: { target: Source; extent: Extent; name: string; map: AllocationMap },
+): Compared {
+  const volume: VolumeCopy = {
+    name,
+    source,
+    target: readOnlyTarget(sliceSource(target, extent, `${target.name} ${name}`)),
+    allocation: map,
+    wiped: [],
+    held: [],
+    map: memoryBlockMap({ size: source.size, blockSize: BLOCK_SIZE }),
+    tally: createTally(),
+    known: false,
+    unknown: 'match',
+    discardFree: false,
+  };
+  return { volume, offset: extent.offset };
+}
+
+async function compareVolumes(placed: readonly Compared[], counted: readonly Counted[], options: VerifyOptions): Promise<VerifyResult> {
+  const start = performance.now();
+  const differences: Difference[] = [];
+  let differenceCount = 0;
+  const bases = new Map(placed.map(({ volume, offset }) => [volume, offset]));
+  const inline = inlineExecutor();
+  const workers = sumOf(counted).total >= 64 * MiB ? workerExecutor() : undefined;
+  const stop = reportProgress(counted, options.report);
+  try {
+    await copy([...bases.keys()], {
+      sink: 'report',
+      inline,
+      workers,
+      ledger: createLedger({ target: readOnlyTarget(memoryTarget(Buffer.alloc(0))), arm: async () => {} }),
+      signal: options.signal,
+      onDiffering(volume, offsets) {
+        differenceCount += offsets.length;
+        for (const offset of offsets.slice(0, LISTED - differences.length)) {
+          const length = Math.min(BLOCK_SIZE, volume.map.grid.size - offset);
+          differences.push({ volume: volume.name, offset: (bases.get(volume) ?? 0) + offset, length });
+        }
+      },
+    });
+  } finally {
+    stop();
+    await workers?.close();
+    await inline.close();
+  }
+  return {
+    equal: differenceCount === 0,
+    amounts: sumOf(counted),
+    seconds: (performance.now() - start) / 1000,
+    differences,
+    differenceCount,
+  };
+}

@@ -1,0 +1,88 @@
+// What of a volume is copied: the file system's own map where it can be trusted, every byte otherwise.
+// Invariant: what no map vouches for is copied.
+
+import { FormatError } from '../base/u64.js';
+import { type Bytes, KiB, MiB } from '../base/units.js';
+import { type AllocationMap, everythingUsed, joinNeighbours } from '../map/allocation-map.js';
+import { type Extent, intersect, normalise } from '../map/extent.js';
+import type { Source } from '../source/types.js';
+import type { VolumeReport } from './inspect.js';
+
+/** Behind a file system's end RAID keeps its superblock: that much of the volume's end is copied too. */
+const VOLUME_TAIL = MiB;
+
+export interface Allocation {
+  readonly map: AllocationMap;
+  /** `allocated`: what the file system uses. `whole`: every byte. */
+  readonly method: 'allocated' | 'whole';
+  /** Why every byte is copied; empty for `allocated`. */
+  readonly reason: string;
+  /** True if that reason is worth a warning. */
+  readonly damaged: boolean;
+}
+
+/** Throws ToolError only if the volume cannot be read. */
+export async function allocationOf(
+  volume: Source,
+  report: VolumeReport,
+  { forensic }: { forensic: boolean },
+): Promise<Allocation> {
+  const whole = (reason: string, damaged = false): Allocation => ({
+    map: everythingUsed(volume.size),
+    method: 'whole',
+    reason,
+    damaged,
+  });
+  if (forensic) return whole('every byte was asked for (--forensic)');
+  const { plugin, filesystem } = report;
+  if (!plugin || !filesystem) return whole(report.unrecognised);
+  try {
+    const map = await plugin.openAllocationMap(volume, filesystem);
+    return { map: withTail(map, { filesystemSize: filesystem.size, size: volume.size }), method: 'allocated', reason: '', damaged: false };
+  } catch (error) {
+    if (!(error instanceof FormatError)) throw error;
+    return whole(`its allocation map contradicts itself (${error.message})`, true);
+  }
+}
+
+function withTail(map: AllocationMap, { filesystemSize, size }: { filesystemSize: Bytes; size: Bytes }): AllocationMap {
+  if (filesystemSize >= size) return map;
+  const tail = Math.max(filesystemSize, size - VOLUME_TAIL);
+  return {
+    blockSize: map.blockSize,
+    usedExtents: (within) => joinNeighbours(followedBy(map, { offset: tail, length: size - tail }, { within, filesystemSize }), within),
+  };
+}
+
+async function* followedBy(
+  map: AllocationMap,
+  tail: Extent,
+  { within, filesystemSize }: { within: Extent; filesystemSize: Bytes },
+): AsyncGenerator<Extent> {
+  const length = Math.min(within.offset + within.length, filesystemSize) - within.offset;
+  if (length > 0) yield* map.usedExtents({ offset: within.offset, length });
+  yield tail;
+}
+
+/** How many bytes are copied. One pass over the map. */
+export async function usedBytes(map: AllocationMap, size: Bytes): Promise<Bytes> {
+  let total = 0;
+  for await (const { length } of map.usedExtents({ offset: 0, length: size })) total += length;
+  return total;
+}
+
+const GiB256 = 256 * 1024 * MiB;
+
+/**
+ * Where a volume's free parts must read as zeros, because older file systems and RAID kept signatures there: its first
+ * and last MiB, and the mirrors of the btrfs superblock (64 MiB and 256 GiB).
+ */
+export function signaturePlaces(size: Bytes): Extent[] {
+  const places = [
+    { offset: 0, length: MiB },
+    { offset: 64 * MiB, length: 64 * KiB },
+    { offset: GiB256, length: 64 * KiB },
+    { offset: Math.max(0, size - MiB), length: MiB },
+  ];
+  return normalise(places.flatMap((place) => intersect(place, { offset: 0, length: size }) ?? []));
+}

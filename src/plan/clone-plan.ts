@@ -1,0 +1,163 @@
+// Everything a clone decides before it writes: what is copied how, what the target will look like, what is lost.
+// Invariant: making a plan reads and never writes; --dry-run ends with it.
+
+import { sourceUnclean } from '../base/errors/filesystem.js';
+import { targetTooSmall } from '../base/errors/partition.js';
+import { optionNeedsDisks } from '../base/errors/usage.js';
+import type { Bytes } from '../base/units.js';
+import type { DiskIdentity } from '../device/identity.js';
+import { CLEAN } from '../filesystem/plugin.js';
+import { type Extent, gaps, normalise } from '../map/extent.js';
+import { fitTable, gapsOf } from '../partition/layout.js';
+import type { TableImage } from '../partition/table.js';
+import { sliceSource } from '../source/slice.js';
+import type { Source } from '../source/types.js';
+import { type Allocation, allocationOf, usedBytes } from './allocation.js';
+import type { DiskReport, VolumeReport } from './inspect.js';
+import { composeSurroundings, type Piece } from './surroundings.js';
+import { describeVolume, printable } from './target-content.js';
+
+/** A volume that will be copied. */
+export interface PlannedVolume {
+  readonly name: string;
+  /** What it is, for people: `ext4 "root"`. */
+  readonly content: string;
+  readonly sourceExtent: Extent;
+  readonly targetExtent: Extent;
+  readonly allocation: Allocation;
+  readonly used: Bytes;
+}
+
+/** A stretch of a disk, for the picture of its layout. */
+export interface LayoutPart {
+  readonly label: string;
+  readonly extent: Extent;
+  readonly used: Bytes | undefined;
+}
+
+/** What the source becomes on the target. */
+export interface CopyLayout {
+  readonly volumes: readonly PlannedVolume[];
+  readonly pieces: readonly Piece[];
+  readonly parts: readonly LayoutPart[];
+  readonly warnings: readonly string[];
+  /** Identifies the content that the target will have. */
+  readonly contentId: string;
+  /** Of the target's table, for arming its last sector. */
+  readonly sectorSize: Bytes;
+}
+
+export interface LayoutOptions {
+  readonly source: Source;
+  readonly report: DiskReport;
+  readonly target: { readonly name: string; readonly size: Bytes; readonly sectorSize: Bytes | undefined };
+  readonly only: readonly number[] | undefined;
+  readonly forensic: boolean;
+}
+
+/** Plans the copy of a disk or a volume. Throws ToolError: too small, unclean, sector sizes, no such partition. */
+export async function planLayout(options: LayoutOptions): Promise<CopyLayout> {
+  const { source, report, target, only, forensic } = options;
+  const warnings = (report.table?.warnings ?? []).map(({ message }) => message);
+  if (only && !report.table) throw optionNeedsDisks('--only');
+  const image = report.table && fitTable(report.table, { targetSize: target.size, sectorSize: target.sectorSize, only });
+  if (!image && target.size < report.size) throw targetTooSmall({ needed: report.size, targetSize: target.size });
+
+  const kept = report.volumes.filter(({ partition }) => !only || (partition && only.includes(partition.number)));
+  if (!forensic) kept.forEach(refuseUnclean);
+  const volumes: PlannedVolume[] = [];
+  for (const volume of kept) volumes.push(await planVolume(source, volume, { forensic }));
+  const pieces = await surroundings(options, image);
+  if (forensic && image && !only) {
+    for (const gap of forensicGaps(report, { image, pieces, targetSize: target.size })) {
+      volumes.push(await planVolume(source, gap, { forensic }));
+    }
+  }
+  for (const { name, allocation } of volumes) {
+    if (allocation.damaged) warnings.push(`${name} is copied whole: ${allocation.reason}`);
+  }
+  return {
+    volumes: volumes.sort((a, b) => a.targetExtent.offset - b.targetExtent.offset),
+    pieces,
+    parts: volumes.map(({ content, name, targetExtent, used }) => ({ label: content || name, extent: targetExtent, used })),
+    warnings,
+    contentId: report.table?.id ?? kept[0]?.filesystem?.uuid ?? '',
+    sectorSize: report.sectorSize ?? target.sectorSize ?? 512,
+  };
+}
+
+async function surroundings({ source, report, target, forensic }: LayoutOptions, image: TableImage | undefined): Promise<Piece[]> {
+  const { table } = report;
+  if (!table || !image) return [];
+  // A forensic copy keeps what lies at the source's end; only what is longer than the source is cleared.
+  const clearFrom = forensic ? source.size : 0;
+  return composeSurroundings(source, { table, image, targetSize: target.size, clearFrom });
+}
+
+/** A file system whose copy would not be what the user sees on the source is not copied. */
+function refuseUnclean({ name, filesystem, state }: VolumeReport): void {
+  if (state.kind !== 'clean') throw sourceUnclean(name, filesystem?.kind ?? 'unknown', state.reason, state.advice);
+}
+
+async function planVolume(source: Source, report: VolumeReport, { forensic }: { forensic: boolean }): Promise<PlannedVolume> {
+  const volume = sliceSource(source, report.extent, `${source.name} ${report.name}`);
+  const allocation = await allocationOf(volume, report, { forensic });
+  const { filesystem, partition } = report;
+  const label = filesystem?.label || partition?.name || '';
+  return {
+    name: report.name,
+    content: `${filesystem?.kind ?? partition?.typeName ?? 'unknown'}${label ? ` "${printable(label)}"` : ''}`,
+    sourceExtent: report.extent,
+    targetExtent: report.extent,
+    allocation,
+    used: await usedBytes(allocation.map, volume.size),
+  };
+}
+
+/** The forensic copy takes the gaps between partitions too, wherever nothing else of the target lies. */
+function forensicGaps(
+  { table, size }: DiskReport,
+  { image, pieces, targetSize }: { image: TableImage; pieces: readonly Piece[]; targetSize: Bytes },
+): VolumeReport[] {
+  if (!table) return [];
+  const taken = normalise([
+    ...pieces.map(({ offset, bytes }) => ({ offset, length: bytes.length })),
+    ...image.partitions.map(({ extent }) => extent),
+  ]);
+  const free = gapsOf(table, Math.min(size, targetSize)).flatMap((gap) => [...gaps(taken, gap)]);
+  return free.map((extent) => ({
+    name: `gap at byte ${extent.offset}`,
+    partition: undefined,
+    extent,
+    filesystem: undefined,
+    plugin: undefined,
+    state: CLEAN,
+    unrecognised: 'no file system',
+  }));
+}
+
+/** The layout of a disk as it is. */
+export function layoutOf(report: DiskReport | undefined): LayoutPart[] {
+  return (report?.volumes ?? []).map((volume) => ({
+    label: volume.filesystem?.label ? printable(volume.filesystem.label) : (volume.filesystem?.kind ?? volume.partition?.typeName ?? 'unknown'),
+    extent: volume.extent,
+    used: volume.filesystem?.used,
+  }));
+}
+
+/** One line a volume, for what will be lost. */
+export function describeVolumes(report: DiskReport): string[] {
+  return report.volumes.map(describeVolume);
+}
+
+/** Who is who, for the plan. */
+export interface PlannedDisk {
+  readonly path: string;
+  readonly id: string;
+  readonly model: string;
+  readonly size: Bytes;
+}
+
+export function plannedDisk({ path, id, model, size }: DiskIdentity): PlannedDisk {
+  return { path, id, model, size };
+}

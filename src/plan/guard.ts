@@ -1,0 +1,88 @@
+// Refusals before the first write. Each one was somebody's lost disk.
+// Invariant: nothing here writes, and no option switches off more than the one check it names.
+
+import { sep } from 'node:path';
+import {
+  kernelNameWithYes,
+  sameDisk,
+  sourceInUse,
+  targetHoldsData,
+  targetHoldsState,
+  targetInUse,
+  targetReadOnly,
+  targetWasSource,
+  wrongOverwriteId,
+} from '../base/errors/safety.js';
+import { blockDeviceAt, type DiskIdentity } from '../device/identity.js';
+import { mediaBelow, mediumNode, usesOf } from '../device/in-use.js';
+import type { CloneRecord } from '../state/record.js';
+import { isKnownSource } from '../state/roles.js';
+import type { TargetContent } from './target-content.js';
+
+/** The same medium on both sides, or one inside the other: through links, partitions, loop devices, device mapper. */
+export function refuseSameMedium(source: string, target: string): void {
+  const sourceNode = mediumNode(source);
+  const targetNode = mediumNode(target);
+  if (sourceNode === undefined || targetNode === undefined) return;
+  if (sourceNode === targetNode) throw sameDisk(source, target, 'both names mean the same medium');
+  if (mediaBelow(source).has(targetNode)) throw sameDisk(source, target, `${source} lies on ${target}`);
+  if (mediaBelow(target).has(sourceNode)) throw sameDisk(source, target, `${target} lies on ${source}`);
+}
+
+/** Mounted, swap, member of something: a source that can change is no source. */
+export function refuseUsedSource(source: string): void {
+  const uses = usesOf(source).filter((use) => !use.startsWith('attached as'));
+  if (uses.length > 0) throw sourceInUse(source, uses);
+}
+
+/** Mounted, swap, holder of anything, read-only, or the place of our own state. */
+export function refuseUsedTarget(target: string, stateFolder: string): void {
+  const uses = usesOf(target);
+  if (uses.length > 0) throw targetInUse(target, uses);
+  if (blockDeviceAt(target)?.readOnly) throw targetReadOnly(target);
+  const node = mediumNode(target);
+  const folder = existingParent(stateFolder);
+  if (node !== undefined && mediaBelow(folder).has(node)) throw targetHoldsState(target, stateFolder);
+}
+
+function existingParent(folder: string): string {
+  for (let path = folder; path.length > 1; path = path.slice(0, path.lastIndexOf(sep)) || sep) {
+    if (mediumNode(path) !== undefined) return path;
+  }
+  return sep;
+}
+
+export interface OverwriteQuestion {
+  readonly source: DiskIdentity;
+  readonly target: DiskIdentity;
+  readonly content: TargetContent;
+  /** Histories of this target. */
+  readonly lineages: readonly CloneRecord[];
+  /** `--overwrite-target`, if given. */
+  readonly overwriteTarget: string | undefined;
+  /** `--yes`: nobody will be asked. */
+  readonly assumeYes: boolean;
+}
+
+/** May this target be overwritten by this source? Throws unless a person will be asked, or everything speaks for it. */
+export function refuseUnexpectedTarget(question: OverwriteQuestion): void {
+  const { target, content, overwriteTarget, assumeYes } = question;
+  if (overwriteTarget !== undefined) {
+    const accepted = [target.id, target.path, content.contentId].filter((id) => id !== '');
+    if (!accepted.includes(overwriteTarget)) throw wrongOverwriteId(target.path, overwriteTarget, target.id);
+    return;
+  }
+  if (isKnownSource(target.key)) throw targetWasSource(target.path, target.id);
+  if (!assumeYes || isOurStandby(question)) return;
+  if (!content.blank) throw targetHoldsData(target.path, content.summary, target.id);
+  if (target.volatileName) throw kernelNameWithYes(target.path, target.id);
+}
+
+/** This source was cloned here before, and what lies here now is still that clone (or an unfinished one). */
+function isOurStandby({ source, content, lineages }: OverwriteQuestion): boolean {
+  return lineages.some(
+    (record) =>
+      record.source.key === source.key &&
+      (content.armed ? record.running !== undefined : content.contentId !== '' && record.contentIds.includes(content.contentId)),
+  );
+}

@@ -1,0 +1,80 @@
+// Looks at a disk: its table, its volumes, what file system each holds and in what state. Reads, never writes.
+
+import { FormatError } from '../base/u64.js';
+import type { Bytes } from '../base/units.js';
+import type { DiskIdentity } from '../device/identity.js';
+import { CLEAN, type FilesystemInfo, type FilesystemPlugin, type FilesystemState } from '../filesystem/plugin.js';
+import { recognise } from '../filesystem/registry.js';
+import type { Extent } from '../map/extent.js';
+import { readTable } from '../partition/read.js';
+import { type Partition, type PartitionTable, partitionLabel } from '../partition/table.js';
+import { sliceSource } from '../source/slice.js';
+import type { Source } from '../source/types.js';
+
+export interface VolumeReport {
+  /** "partition 2 \"root\"", or "the whole disk" for a file system without a table. */
+  readonly name: string;
+  readonly partition: Partition | undefined;
+  /** On the disk. */
+  readonly extent: Extent;
+  readonly filesystem: FilesystemInfo | undefined;
+  readonly plugin: FilesystemPlugin | undefined;
+  readonly state: FilesystemState;
+  /** Why nothing is known of its content, if so. */
+  readonly unrecognised: string;
+}
+
+export interface DiskReport {
+  readonly identity: DiskIdentity;
+  readonly size: Bytes;
+  /** The table's, else the device's; undefined for raw files without a table. */
+  readonly sectorSize: Bytes | undefined;
+  readonly table: PartitionTable | undefined;
+  readonly volumes: readonly VolumeReport[];
+}
+
+/** Throws ToolError if the table is damaged beyond use, or the disk cannot be read. */
+export async function inspectDisk(disk: Source, identity: DiskIdentity): Promise<DiskReport> {
+  const table = await readTable(disk);
+  const volumes: VolumeReport[] = [];
+  if (!table) volumes.push(await inspectVolume(disk, { name: 'the whole disk' }));
+  for (const partition of table?.partitions ?? []) {
+    const name = partitionLabel(partition);
+    const volume = sliceSource(disk, partition.extent, `${disk.name} ${name}`);
+    volumes.push(await inspectVolume(volume, { name, partition }));
+  }
+  return { identity, size: disk.size, sectorSize: table?.sectorSize ?? disk.sectorSize, table, volumes };
+}
+
+/** The same for a single volume, which has no table of its own. */
+export async function inspectSingle(volume: Source, identity: DiskIdentity, name: string): Promise<DiskReport> {
+  const report = await inspectVolume(volume, { name });
+  return { identity, size: volume.size, sectorSize: volume.sectorSize, table: undefined, volumes: [report] };
+}
+
+async function inspectVolume(
+  volume: Source,
+  { name, partition }: { name: string; partition?: Partition },
+): Promise<VolumeReport> {
+  const base = { name, partition, extent: partition?.extent ?? { offset: 0, length: volume.size } };
+  const found = await recognise(volume);
+  const [only, other] = found;
+  if (!only || other) {
+    const unrecognised = other
+      ? `signatures of several file systems (${found.map(({ info }) => info.kind).join(', ')})`
+      : 'no known file system';
+    return { ...base, filesystem: undefined, plugin: undefined, state: CLEAN, unrecognised };
+  }
+  const { plugin, info } = only;
+  return { ...base, filesystem: info, plugin, state: await stateOf(volume, only), unrecognised: '' };
+}
+
+/** A state that cannot be read is not a clean one. */
+async function stateOf(volume: Source, { plugin, info }: { plugin: FilesystemPlugin; info: FilesystemInfo }): Promise<FilesystemState> {
+  try {
+    return await plugin.readState(volume, info);
+  } catch (error) {
+    if (!(error instanceof FormatError)) throw error;
+    return { kind: 'dirty', reason: `its structures are damaged: ${error.message}`, advice: 'Check and repair it with its own tool' };
+  }
+}

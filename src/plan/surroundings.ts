@@ -1,0 +1,92 @@
+// Everything on a disk that is no partition but must travel: the table, boot code, the gap before the first partition,
+// the records of logical partitions. Composed in memory for the target; a few MiB at most.
+// Invariant: pieces never overlap a partition of the target, nor each other.
+
+import { type Bytes, MiB } from '../base/units.js';
+import { type Extent, extentEnd, gaps, intersect, normalise } from '../map/extent.js';
+import { structures } from '../partition/layout.js';
+import type { PartitionTable, TableImage } from '../partition/table.js';
+import type { Source } from '../source/types.js';
+
+/** The gap before the first partition travels up to this length: boot loaders keep their core image there. */
+const FIRST_GAP = 16 * MiB;
+
+/** At the end of a disk RAID, ZFS and old GPTs keep signatures: free parts of it are zeroed. */
+const TAIL = MiB;
+
+/** A logical partition's record and the gap behind it travel up to this length. */
+const RECORD_GAP = MiB;
+
+/** Bytes for the target's `offset`. */
+export interface Piece {
+  readonly name: string;
+  readonly offset: Bytes;
+  readonly bytes: Buffer;
+}
+
+export interface SurroundingsOptions {
+  /** The source's table. */
+  readonly table: PartitionTable;
+  /** The target's. */
+  readonly image: TableImage;
+  readonly targetSize: Bytes;
+  /** The target's end is cleared of old signatures from here on, at most its last MiB. */
+  readonly clearFrom: Bytes;
+}
+
+/** The pieces for a target of `targetSize` bytes that gets `image`. */
+export async function composeSurroundings(
+  source: Source,
+  { table, image, targetSize, clearFrom }: SurroundingsOptions,
+): Promise<Piece[]> {
+  const whole = { offset: 0, length: targetSize };
+  const taken = normalise(image.partitions.map(({ extent }) => extent));
+  const first = taken[0]?.offset ?? FIRST_GAP;
+  const tail = Math.max(clearFrom, targetSize - TAIL, 0);
+  const wanted: Extent[] = [
+    { offset: 0, length: Math.min(first, FIRST_GAP) },
+    ...(tail < targetSize ? [{ offset: tail, length: targetSize - tail }] : []),
+    ...image.writes.map(({ offset, bytes }) => ({ offset, length: isRecord(table, offset) ? RECORD_GAP : bytes.length })),
+  ];
+  const pieces: Piece[] = [];
+  const room = [...gaps(taken, whole)];
+  for (const extent of normalise(wanted)) {
+    for (const free of room) {
+      const part = intersect(extent, free);
+      if (part) pieces.push(await compose(source, part, { table, image }));
+    }
+  }
+  return pieces;
+}
+
+/** An EBR lies behind the first sector of an MBR disk; the loader code in its gap travels with it. */
+function isRecord(table: PartitionTable, offset: Bytes): boolean {
+  return table.kind === 'mbr' && offset > 0;
+}
+
+/** The source's gap bytes at the same place, without its table, and the target's table over them. */
+async function compose(
+  source: Source,
+  extent: Extent,
+  { table, image }: { table: PartitionTable; image: TableImage },
+): Promise<Piece> {
+  const bytes = Buffer.alloc(extent.length);
+  for (const part of travelling(source, extent, table)) {
+    await source.read(bytes.subarray(part.offset - extent.offset, extentEnd(part) - extent.offset), part.offset);
+  }
+  for (const write of image.writes) {
+    const part = intersect({ offset: write.offset, length: write.bytes.length }, extent);
+    if (part) write.bytes.copy(bytes, part.offset - extent.offset, part.offset - write.offset, extentEnd(part) - write.offset);
+  }
+  return { name: extent.offset === 0 ? 'boot code and partition table' : 'partition table', offset: extent.offset, bytes };
+}
+
+/** What of the extent is a gap on the source too, and not its unallocated tail. */
+function travelling(source: Source, extent: Extent, table: PartitionTable): Extent[] {
+  const inside = intersect(extent, { offset: 0, length: source.size });
+  if (!inside) return [];
+  const partitions = normalise(table.partitions.map(({ extent: each }) => each));
+  const last = partitions.at(-1);
+  const taken = normalise([...structures(table), ...partitions]);
+  return [...gaps(taken, inside)].filter(({ offset }) => last === undefined || offset < last.offset);
+}

@@ -1,0 +1,94 @@
+// What a target holds now, and so what would be lost. Reads a few MiB, wherever the target is long.
+// Invariant: what is not provably blank holds data.
+
+import { ToolError } from '../base/tool-error.js';
+import { formatBytes, MiB } from '../base/units.js';
+import type { DiskIdentity } from '../device/identity.js';
+import { sliceSource } from '../source/slice.js';
+import type { Source } from '../source/types.js';
+import { looksArmed } from '../state/marker.js';
+import { type DiskReport, inspectDisk, inspectSingle, type VolumeReport } from './inspect.js';
+
+export interface TargetContent {
+  readonly blank: boolean;
+  /** "a GPT with 4 partitions", "an ext4 file system", "nothing". */
+  readonly summary: string;
+  /** One line a partition or file system that would be lost. */
+  readonly losses: readonly string[];
+  /** Disk GUID, MBR signature or file system UUID; empty if there is none. */
+  readonly contentId: string;
+  /** The unfinished target of an ectype run. */
+  readonly armed: boolean;
+  /** Undefined where the table is too damaged to be read. */
+  readonly report: DiskReport | undefined;
+}
+
+/** Looks at a target. `scope`: a disk has a table, a single volume has none. */
+export async function targetContent(
+  target: Source,
+  { identity, scope }: { identity: DiskIdentity; scope: 'disk' | 'volume' },
+): Promise<TargetContent> {
+  const base = { blank: false, losses: [], contentId: '', armed: false };
+  if (await looksArmed(target)) {
+    return { ...base, armed: true, summary: 'an unfinished ectype clone', report: undefined };
+  }
+  let report: DiskReport;
+  try {
+    report = scope === 'disk' ? await inspectDisk(target, identity) : await inspectSingle(target, identity, 'the volume');
+  } catch (error) {
+    if (!(error instanceof ToolError) || error.family !== 'filesystem') throw error;
+    return { ...base, summary: `a damaged partition table (${error.message})`, report: undefined };
+  }
+  const [first] = report.volumes;
+  if (report.table) {
+    const { kind, id, partitions } = report.table;
+    const summary = `${kind.toUpperCase()} with ${partitions.length} ${partitions.length === 1 ? 'partition' : 'partitions'}`;
+    return { ...base, summary, losses: report.volumes.map(describeVolume), contentId: id, report };
+  }
+  if (first?.filesystem) {
+    const summary = `a file system (${first.filesystem.kind})`;
+    return { ...base, summary, losses: [describeVolume(first)], contentId: first.filesystem.uuid, report };
+  }
+  const blank = await isBlank(target);
+  return { ...base, blank, summary: blank ? 'nothing' : 'data of an unknown kind', report };
+}
+
+/** "partition 2: ext4 "root", 1.2 GiB used of 20 GiB, last written 2026-03-01" */
+export function describeVolume({ name, extent, filesystem, partition }: VolumeReport): string {
+  const what = filesystem ? filesystem.kind : (partition?.typeName ?? 'unknown');
+  const label = filesystem?.label ? ` "${printable(filesystem.label)}"` : '';
+  const size = formatBytes(extent.length);
+  const used = filesystem?.used === undefined ? size : `${formatBytes(filesystem.used)} used of ${size}`;
+  const last = filesystem?.lastWritten ? `, last written ${filesystem.lastWritten.toISOString().slice(0, 10)}` : '';
+  return `${name}: ${what}${label}, ${used}${last}`;
+}
+
+/** Labels come from disks: control characters must not reach a terminal. */
+export function printable(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\p{Cs}]/gu, '');
+}
+
+const SAMPLES = 256;
+const SAMPLE_LENGTH = 4096;
+
+/** The ends whole, the middle in samples: a disk that was used shows it in one of them. */
+async function isBlank(target: Source): Promise<boolean> {
+  const edge = Math.min(MiB, target.size);
+  const places = [
+    { offset: 0, length: edge },
+    { offset: target.size - edge, length: edge },
+  ];
+  for (let sample = 0; sample < SAMPLES; sample += 1) {
+    const offset = Math.floor((target.size / SAMPLES) * sample);
+    places.push({ offset: offset - (offset % SAMPLE_LENGTH), length: Math.min(SAMPLE_LENGTH, target.size - offset) });
+  }
+  for (const { offset, length } of places) {
+    for await (const part of sliceSource(target, { offset, length }, target.name).extents({ offset: 0, length })) {
+      if (part.kind === 'zero') continue;
+      const bytes = Buffer.alloc(part.length);
+      await target.read(bytes, offset + part.offset);
+      if (bytes.some((byte) => byte !== 0)) return false;
+    }
+  }
+  return true;
+}

@@ -1,0 +1,38 @@
+// From plain data to an open source: how a worker opens what the main thread described.
+
+import { unreachable } from '../base/assert.js';
+import { openDiskSource, openDiskTarget } from './disk.js';
+import { sliceSource, sliceTarget } from './slice.js';
+import type { Source, SourceSpec, Target } from './types.js';
+
+/** Opens the source that `spec` describes, without claiming it: the main thread holds the claim. */
+export function openSource(spec: SourceSpec): Source {
+  switch (spec.kind) {
+    case 'file':
+    case 'device':
+      return openDiskSource(spec.path);
+    case 'slice': {
+      const whole = openSource(spec.of);
+      const slice = sliceSource(whole, spec.extent, `${whole.name} at ${spec.extent.offset}`);
+      return { ...slice, close: () => whole.close() };
+    }
+    default:
+      return unreachable(spec);
+  }
+}
+
+/** The same for a target. */
+export function openTarget(spec: SourceSpec): Target {
+  switch (spec.kind) {
+    case 'file':
+    case 'device':
+      return openDiskTarget(spec.path);
+    case 'slice': {
+      const whole = openTarget(spec.of);
+      const slice = sliceTarget(whole, spec.extent, `${whole.name} at ${spec.extent.offset}`);
+      return { ...slice, close: () => whole.close() };
+    }
+    default:
+      return unreachable(spec);
+  }
+}

@@ -1,0 +1,76 @@
+// The sign of an unfinished target. While a run writes, the target's first 128 KiB and (whole disks) its last sector hold
+// nothing but marker sectors, so no firmware, kernel or tool takes it for a disk with a table or a file system.
+// Invariant: a target counts as ours-in-progress only if every one of these sectors bears the same run id.
+
+import { readBackDiffers } from '../base/errors/device.js';
+import { crc32 } from '../base/checksum.js';
+import { type Bytes, KiB } from '../base/units.js';
+import type { Extent } from '../map/extent.js';
+import type { Source, Target } from '../source/types.js';
+
+const MARKER_UNIT = 512;
+export const ARMED_HEAD_LENGTH = 128 * KiB;
+
+const MAGIC = 'ECTYPE INCOMPLETE ';
+const TEXT =
+  '\nThis is the unfinished target of an ectype clone. Run the same command again\nto finish it, or erase it and use it for something else.\n';
+const OFFSET_AT = 496;
+const CRC_AT = 508;
+
+/** What of a target is replaced while it is armed. `tail`: whole disks, whose end holds the backup table. */
+export function armedExtents(size: Bytes, { tail, sectorSize }: { tail: boolean; sectorSize: Bytes }): Extent[] {
+  const head = Math.min(ARMED_HEAD_LENGTH, Math.floor(size / MARKER_UNIT) * MARKER_UNIT);
+  const last = size - sectorSize;
+  if (!tail || last < head) return [{ offset: 0, length: head }];
+  return [
+    { offset: 0, length: head },
+    { offset: last, length: sectorSize },
+  ];
+}
+
+/** Each 512 bytes say which run, and where they belong: a stick that wraps around shows itself. */
+function markerBytes(runId: string, extent: Extent): Buffer {
+  const bytes = Buffer.alloc(extent.length);
+  for (let at = 0; at + MARKER_UNIT <= extent.length; at += MARKER_UNIT) {
+    const unit = bytes.subarray(at, at + MARKER_UNIT);
+    unit.write(`${MAGIC}${runId}${TEXT}`, 'latin1');
+    unit.writeDoubleLE(extent.offset + at, OFFSET_AT);
+    unit.writeUInt32LE(crc32(unit.subarray(0, CRC_AT)), CRC_AT);
+  }
+  return bytes;
+}
+
+/** Writes the marker, makes it durable and reads it back. Throws ToolError if the target does not hold it. */
+export async function writeMarker(target: Target, runId: string, extents: readonly Extent[]): Promise<void> {
+  for (const extent of extents) await target.write(markerBytes(runId, extent), extent.offset);
+  await target.flush(); // the marker must be on the medium before anything else changes there
+  for (const extent of extents) {
+    const found = Buffer.alloc(extent.length);
+    await target.read(found, extent.offset);
+    if (!found.equals(markerBytes(runId, extent))) throw readBackDiffers(target.name, extent.offset);
+  }
+}
+
+/** The id of the run that left this target unfinished; undefined unless every marker sector is in its place. */
+export async function readMarker(target: Source, extents: readonly Extent[]): Promise<string | undefined> {
+  const first = Buffer.alloc(MARKER_UNIT);
+  if (target.size < MARKER_UNIT) return undefined;
+  await target.read(first, 0);
+  const text = first.toString('latin1', 0, MAGIC.length + 16);
+  if (!text.startsWith(MAGIC)) return undefined;
+  const runId = text.slice(MAGIC.length);
+  for (const extent of extents) {
+    const found = Buffer.alloc(extent.length);
+    await target.read(found, extent.offset);
+    if (!found.equals(markerBytes(runId, extent))) return undefined;
+  }
+  return runId;
+}
+
+/** True if the target begins with a marker of any run, whole or not. */
+export async function looksArmed(target: Source): Promise<boolean> {
+  if (target.size < MARKER_UNIT) return false;
+  const first = Buffer.alloc(MARKER_UNIT);
+  await target.read(first, 0);
+  return first.toString('latin1', 0, MAGIC.length) === MAGIC;
+}

@@ -1,0 +1,93 @@
+// What is known of a target: which volumes were copied to it, what their maps and tokens are, whether a run is unfinished.
+// Invariant: a record that does not parse exactly is no record; then nothing is known, and both sides are compared.
+
+import type { Bytes } from '../base/units.js';
+import type { Grid } from '../map/block-map.js';
+
+export const RECORD_VERSION = 1;
+
+export interface MediumRecord {
+  readonly key: string;
+  readonly id: string;
+  readonly path: string;
+}
+
+/** A volume on the target. The map is bound to the target's offset, size and block size, not to the partition's number. */
+export interface VolumeRecord extends Grid {
+  readonly name: string;
+  /** Of the volume's first byte on the target medium. */
+  readonly offset: Bytes;
+  /** File name beside the record. */
+  readonly map: string;
+  /** Hex; absent where the volume has no token. */
+  readonly sourceToken?: string;
+  readonly targetToken?: string;
+}
+
+export interface RunStamp {
+  readonly runId: string;
+  /** ISO 8601. */
+  readonly at: string;
+}
+
+/** One history of runs onto one target: the record of its last commit, and of the run under way, if any. */
+export interface CloneRecord {
+  readonly version: typeof RECORD_VERSION;
+  /** 16 hex digits; also in the header of each of its maps. */
+  readonly lineage: string;
+  /** Bytes of the target medium that the runs own: all of a disk, or one volume. */
+  readonly scope: { readonly offset: Bytes; readonly length: Bytes };
+  readonly source: MediumRecord;
+  readonly target: MediumRecord;
+  readonly volumes: readonly VolumeRecord[];
+  /** What may identify the target's content now (table GUID, file system UUID): of the last commit, and of the run under way. */
+  readonly contentIds: readonly string[];
+  readonly committed?: RunStamp;
+  /** A run that has begun to change maps or target and has not committed. */
+  readonly running?: RunStamp;
+}
+
+/** The record in `value`, or undefined if it is not exactly one. */
+export function parseRecord(value: unknown): CloneRecord | undefined {
+  const record = fieldsOf(value);
+  if (record?.['version'] !== RECORD_VERSION || !isId(record['lineage'])) return undefined;
+  const scope = fieldsOf(record['scope']);
+  if (!scope || !isBytes(scope['offset']) || !isBytes(scope['length'])) return undefined;
+  if (!Array.isArray(record['contentIds']) || !isMedium(record['source']) || !isMedium(record['target'])) return undefined;
+  if (!Array.isArray(record['volumes']) || !record['volumes'].every(isVolume)) return undefined;
+  if (!isStampOrAbsent(record['committed']) || !isStampOrAbsent(record['running'])) return undefined;
+  return value as CloneRecord;
+}
+
+function fieldsOf(value: unknown): Record<string, unknown> | undefined {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
+}
+
+function isBytes(value: unknown): boolean {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+function isId(value: unknown): boolean {
+  return typeof value === 'string' && /^[0-9A-F]{16}$/.test(value);
+}
+
+function isMedium(value: unknown): boolean {
+  const medium = fieldsOf(value);
+  return medium !== undefined && ['key', 'id', 'path'].every((name) => typeof medium[name] === 'string');
+}
+
+function isStampOrAbsent(value: unknown): boolean {
+  const stamp = fieldsOf(value);
+  return value === undefined || (isId(stamp?.['runId']) && typeof stamp?.['at'] === 'string');
+}
+
+function isVolume(value: unknown): boolean {
+  const volume = fieldsOf(value);
+  if (!volume || typeof volume['name'] !== 'string') return false;
+  if (typeof volume['map'] !== 'string' || !/^[\w-]+\.map$/.test(volume['map'])) return false;
+  const sizes = ['offset', 'size', 'blockSize'].every((name) => isBytes(volume[name]));
+  const tokens = ['sourceToken', 'targetToken'].every(
+    (name) => volume[name] === undefined || (typeof volume[name] === 'string' && /^[0-9a-f]{32}$/.test(volume[name])),
+  );
+  return sizes && tokens && (volume['blockSize'] as number) > 0;
+}
