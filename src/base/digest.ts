@@ -8,18 +8,21 @@ export const DIGEST_LENGTH = 16;
 /** Name of the digest, as written into block maps and records. */
 export const DIGEST_KIND = 'xxh3-128';
 
-const UNKNOWN = Buffer.alloc(DIGEST_LENGTH);
-
 /** XXH3-128 of `bytes`; content whose digest would be all zeros gets one with the last bit set instead. */
 export function digestOf(bytes: Buffer): Buffer {
   const digest = xxhash.XXHash128.hash(bytes);
-  if (digest.equals(UNKNOWN)) digest[DIGEST_LENGTH - 1] = 1;
+  if (isUnknown(digest, 0)) digest[DIGEST_LENGTH - 1] = 1;
   return digest;
 }
 
 /** True if the 16 bytes at `offset` say that nothing is known of the block. */
 export function isUnknown(digests: Buffer, offset: number): boolean {
-  return UNKNOWN.compare(digests, offset, offset + DIGEST_LENGTH) === 0;
+  return (
+    digests.readInt32LE(offset) === 0 &&
+    digests.readInt32LE(offset + 4) === 0 &&
+    digests.readInt32LE(offset + 8) === 0 &&
+    digests.readInt32LE(offset + 12) === 0
+  );
 }
 
 /** A digest over several pieces in order, each preceded by its length so that pieces cannot shift into each other. */

@@ -25,7 +25,12 @@ export interface VolumeAmounts extends Amounts {
 export type ReportEvent =
   | { readonly event: 'phase'; readonly phase: 'inspect' | 'copy' | 'commit' | 'verify'; readonly message: string }
   | { readonly event: 'warning'; readonly message: string }
-  | { readonly event: 'progress'; readonly seconds: number; readonly all: Amounts; readonly volumes: readonly VolumeAmounts[] };
+  | {
+      readonly event: 'progress';
+      readonly seconds: number;
+      readonly all: Amounts;
+      readonly volumes: readonly VolumeAmounts[];
+    };
 
 export type Report = (event: ReportEvent) => void;
 

@@ -6,7 +6,10 @@ import { cannotAsk } from '../base/errors/safety.js';
 import type { ClonePlan } from '../operation/clone.js';
 
 /** Throws `safety.cannot-ask` where nobody can answer: without a terminal. */
-export async function confirmPlan({ target }: ClonePlan, { stdin, stderr }: { stdin: Readable; stderr: Writable }): Promise<boolean> {
+export async function confirmPlan(
+  { target }: ClonePlan,
+  { stdin, stderr }: { stdin: Readable; stderr: Writable },
+): Promise<boolean> {
   if (!('isTTY' in stdin) || stdin.isTTY !== true) throw cannotAsk(target.path);
   const lines = createInterface({ input: stdin, output: stderr });
   try {

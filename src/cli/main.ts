@@ -22,7 +22,9 @@ const COMMANDS: readonly CommandClass[] = [
 ];
 
 function version(): string {
-  const manifest: { version: string } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8'));
+  const manifest: { version: string } = JSON.parse(
+    readFileSync(new URL('../../../package.json', import.meta.url), 'utf8'),
+  );
   return manifest.version;
 }
 

@@ -55,7 +55,15 @@ function keyOf(...facts: (string | number)[]): string {
 function identifyFile(path: string, size: Bytes): DiskIdentity {
   const real = realpathSync(path);
   const { ino } = statSync(real);
-  return { kind: 'file', path, id: real, model: 'raw image file', size, key: keyOf('file', real, ino, size), volatileName: false };
+  return {
+    kind: 'file',
+    path,
+    id: real,
+    model: 'raw image file',
+    size,
+    key: keyOf('file', real, ino, size),
+    volatileName: false,
+  };
 }
 
 function identifyLoop(path: string, disk: BlockDevice, size: Bytes): DiskIdentity {
@@ -67,7 +75,15 @@ function identifyLoop(path: string, disk: BlockDevice, size: Bytes): DiskIdentit
       return [backing];
     }
   })();
-  return { kind: 'loop', path, id: disk.path, model: `loop device over ${backing}`, size, key: keyOf('loop', ...facts, size), volatileName: false };
+  return {
+    kind: 'loop',
+    path,
+    id: disk.path,
+    model: `loop device over ${backing}`,
+    size,
+    key: keyOf('loop', ...facts, size),
+    volatileName: false,
+  };
 }
 
 function identifyDisk(path: string, disk: BlockDevice, size: Bytes): DiskIdentity {
@@ -75,7 +91,8 @@ function identifyDisk(path: string, disk: BlockDevice, size: Bytes): DiskIdentit
     .filter((word) => word !== undefined && word !== '')
     .join(' ');
   const mapped = readAttribute(disk.folder, 'dm/uuid');
-  const serial = readAttribute(disk.folder, 'device/serial') ?? readAttribute(disk.folder, 'serial') ?? vitalProductSerial(disk);
+  const serial =
+    readAttribute(disk.folder, 'device/serial') ?? readAttribute(disk.folder, 'serial') ?? vitalProductSerial(disk);
   const wwn = readAttribute(disk.folder, 'wwid') ?? readAttribute(disk.folder, 'device/wwid');
   const stable = stableNames(disk)[0];
   const id = mapped || serial || wwn || stable || disk.path;

@@ -16,7 +16,8 @@ interface Mount {
 
 /** Mounts of this process's name space (proc(5): mountinfo, fields 3, 5 and the second after the dash). */
 function mounts(): Mount[] {
-  const unescape = (text: string): string => text.replace(/\\([0-7]{3})/g, (_, code: string) => String.fromCharCode(parseInt(code, 8)));
+  const unescape = (text: string): string =>
+    text.replace(/\\([0-7]{3})/g, (_, code: string) => String.fromCharCode(parseInt(code, 8)));
   return readFileSync('/proc/self/mountinfo', 'utf8')
     .split('\n')
     .filter((line) => line !== '')
@@ -29,7 +30,10 @@ function mounts(): Mount[] {
 
 function swaps(): string[] {
   try {
-    return readFileSync('/proc/swaps', 'utf8').split('\n').slice(1).flatMap((line) => line.split(/\s+/)[0] || []);
+    return readFileSync('/proc/swaps', 'utf8')
+      .split('\n')
+      .slice(1)
+      .flatMap((line) => line.split(/\s+/)[0] || []);
   } catch {
     return [];
   }
@@ -114,7 +118,8 @@ export function usesOf(path: string): string[] {
   for (const { device, point, source } of allMounts) {
     // FUSE file systems (ntfs-3g) have no device number of their own; their source names the device or file.
     const node = source.startsWith('/') ? nodeOf(source) : undefined;
-    if (nodes.has(`b:${device}`) || (node !== undefined && nodes.has(node))) uses.push(`mounted on ${point} (${source})`);
+    if (nodes.has(`b:${device}`) || (node !== undefined && nodes.has(node)))
+      uses.push(`mounted on ${point} (${source})`);
   }
   for (const swap of swaps()) {
     const node = nodeOf(swap);
@@ -122,7 +127,11 @@ export function usesOf(path: string): string[] {
   }
   for (const device of above) {
     for (const holder of holdersOf(device)) uses.push(`${holder.path} is made of ${device.path}`);
-    if (device.backingFile !== undefined && nodeOf(device.backingFile) !== undefined && nodes.has(nodeOf(device.backingFile))) {
+    if (
+      device.backingFile !== undefined &&
+      nodeOf(device.backingFile) !== undefined &&
+      nodes.has(nodeOf(device.backingFile))
+    ) {
       if (`b:${device.number}` !== nodeOf(path)) uses.push(`attached as ${device.path}`);
     }
   }

@@ -31,7 +31,9 @@ export interface BlockDevice {
 /** The text of a sysfs file without the line end; undefined if it is not there. */
 export function readAttribute(folder: string, name: string): string | undefined {
   try {
-    return readFileSync(join(folder, name), 'latin1').replace(/[\0\s]+$/, '').trimStart();
+    return readFileSync(join(folder, name), 'latin1')
+      .replace(/[\0\s]+$/, '')
+      .trimStart();
   } catch {
     return undefined;
   }

@@ -2,8 +2,8 @@
 // when everything behind it is complete and durable.
 // Invariant: the first 4 KiB, which every firmware and kernel looks at first, are the very last write.
 
-import { readBackDiffers } from '../base/errors/device.js';
 import { DIGEST_LENGTH, isUnknown } from '../base/digest.js';
+import { readBackDiffers } from '../base/errors/device.js';
 import { type Bytes, KiB } from '../base/units.js';
 import { PAGE_BYTES, pageExtent, pageLength } from '../map/block-map.js';
 import { type Extent, extentEnd, gaps, intersect, normalise, widen } from '../map/extent.js';
@@ -63,9 +63,7 @@ function capture({ name, map }: VolumeCopy, collect: (offset: Bytes, bytes: Buff
     async read() {
       throw new Error('internal error: staged blocks are never compared');
     },
-    async *extents(within) {
-      yield { ...within, kind: 'data' };
-    },
+    extents: undefined,
     async write(from, offset) {
       collect(offset, Buffer.from(from));
     },

@@ -54,14 +54,22 @@ export async function copy(volumes: readonly VolumeCopy[], options: CopyOptions)
   if (failure) throw failure.error;
 }
 
-async function execute(volume: VolumeCopy, { page, task }: WorkItem, executor: Executor, options: CopyOptions): Promise<void> {
+async function execute(
+  volume: VolumeCopy,
+  { page, task }: WorkItem,
+  executor: Executor,
+  options: CopyOptions,
+): Promise<void> {
   const { map } = volume;
   const permit = async (): Promise<void> => options.ledger.permit(map, page ?? 0);
   const result = await executor.run(task, volume, permit);
   if (page === undefined || task.kind !== 'stretch') return;
   if (result.differing.length > 0 && options.onDiffering) {
     const { extent, blockSize } = task.stretch;
-    options.onDiffering(volume, result.differing.map((block) => extent.offset + block * blockSize));
+    options.onDiffering(
+      volume,
+      result.differing.map((block) => extent.offset + block * blockSize),
+    );
   }
   if (options.sink === 'write' && changes(task.stretch, result)) options.ledger.complete(map, page, result.digests);
 }

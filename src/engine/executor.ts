@@ -65,17 +65,20 @@ export function workerCount(): number {
   return Math.min(8, Math.max(4, availableParallelism()));
 }
 
+/** One under way and one waiting in the worker, so that it never waits for this thread between two. */
+const TASKS_PER_WORKER = 2;
+
 /** Runs tasks in worker threads. Both ends of every task must have a spec. */
 export function workerExecutor(workers = workerCount()): Executor {
   const pool = new Piscina<WorkerTask, WorkerAnswer>({
     filename: new URL('./worker.js', import.meta.url).href,
     minThreads: workers,
     maxThreads: workers,
-    concurrentTasksPerWorker: 1,
+    concurrentTasksPerWorker: TASKS_PER_WORKER,
     recordTiming: false,
   });
   return {
-    concurrency: workers * 2,
+    concurrency: workers * TASKS_PER_WORKER,
     async run(task, { source, target, tally }, permit) {
       if (!source.spec || !target.spec) throw new Error('internal error: a worker needs specs');
       const { port1, port2 } = new MessageChannel();
@@ -101,6 +104,9 @@ export function workerExecutor(workers = workerCount()): Executor {
 }
 
 /** The inline executor where an end lives in this thread only, the given one elsewhere. */
-export function executorFor(ends: Ends, { inline, workers }: { inline: Executor; workers: Executor | undefined }): Executor {
+export function executorFor(
+  ends: Ends,
+  { inline, workers }: { inline: Executor; workers: Executor | undefined },
+): Executor {
   return workers && ends.source.spec && ends.target.spec ? workers : inline;
 }

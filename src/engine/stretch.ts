@@ -1,7 +1,7 @@
 // What a worker is asked to do: one stretch of a volume (a page of the block map), as plain data that crosses threads.
 
-import type { Bytes } from '../base/units.js';
 import { DIGEST_LENGTH } from '../base/digest.js';
+import type { Bytes } from '../base/units.js';
 import type { Extent } from '../map/extent.js';
 
 /** All offsets are the volume's. Blocks are counted from the stretch's first. */
@@ -66,19 +66,14 @@ export function classify(stretch: Stretch): Uint8Array {
 }
 
 /** Runs of consecutive numbers: [3,4,5,9] is [3,6) and [9,10). */
-export function* runsOf(numbers: readonly number[]): Generator<{ first: number; end: number }> {
-  let first: number | undefined;
-  let end = 0;
+export function runsOf(numbers: readonly number[]): { first: number; end: number }[] {
+  const runs: { first: number; end: number }[] = [];
   for (const number of numbers) {
-    if (first !== undefined && number === end) {
-      end += 1;
-      continue;
-    }
-    if (first !== undefined) yield { first, end };
-    first = number;
-    end = number + 1;
+    const last = runs.at(-1);
+    if (last && last.end === number) last.end += 1;
+    else runs.push({ first: number, end: number + 1 });
   }
-  if (first !== undefined) yield { first, end };
+  return runs;
 }
 
 /** The digest of block `block` in `digests`. */

@@ -1,9 +1,9 @@
 // One piece of work for a worker, and doing it. The same code runs in every executor.
 
-import { interrupted } from '../base/errors/run.js';
 import { unreachable } from '../base/assert.js';
-import { type Extent, extentEnd } from '../map/extent.js';
+import { interrupted } from '../base/errors/run.js';
 import { GiB } from '../base/units.js';
+import { type Extent, extentEnd } from '../map/extent.js';
 import type { Stretch, StretchResult } from './stretch.js';
 import { processStretch, type StretchContext } from './window.js';
 

@@ -52,7 +52,10 @@ export async function* workItems(volume: VolumeCopy, sink: Stretch['sink']): Asy
 
 function discard({ map: { grid } }: VolumeCopy, first: number, end: number): WorkItem {
   const offset = pageExtent(grid, first).offset;
-  return { page: undefined, task: { kind: 'discard', extent: { offset, length: extentEnd(pageExtent(grid, end - 1)) - offset } } };
+  return {
+    page: undefined,
+    task: { kind: 'discard', extent: { offset, length: extentEnd(pageExtent(grid, end - 1)) - offset } },
+  };
 }
 
 async function stretchOf(

@@ -9,7 +9,17 @@ import { type Bytes, KiB, MiB } from '../base/units.js';
 import { type Extent, extentEnd, gaps, intersect } from '../map/extent.js';
 import { allocateAligned } from '../native/aligned.js';
 import type { Source, Target } from '../source/types.js';
-import { blockExtent, blocksIn, classify, COPIED, digestSlot, FREE, runsOf, type Stretch, type StretchResult } from './stretch.js';
+import {
+  blockExtent,
+  blocksIn,
+  COPIED,
+  classify,
+  digestSlot,
+  FREE,
+  runsOf,
+  type Stretch,
+  type StretchResult,
+} from './stretch.js';
 import type { Tally } from './tally.js';
 
 /** Bytes one worker reads and writes at once. Larger ones were not faster, smaller ones cost system calls. */
@@ -49,46 +59,79 @@ export async function processStretch(stretch: Stretch, context: StretchContext):
     for (let block = first; block < Math.min(first + blocksPerWindow, states.length); block += 1) {
       if (states[block] === COPIED) blocks.push(block);
     }
-    if (blocks.length > 0) differing.push(...(await processWindow(stretch, context, { blocks, digests })));
+    if (blocks.length > 0)
+      differing.push(...(await processWindow(stretch, context, windowOf(stretch, blocks), digests)));
   }
   if (stretch.sink === 'write') await discardFreed(stretch, context, states);
   return { digests, differing };
 }
 
+/** Blocks that are copied together, and the bytes from the first to the last of them: what the buffers hold. */
 interface Window {
-  /** Copied blocks, ascending. */
+  /** Ascending. */
   readonly blocks: readonly number[];
-  /** Where the stretch's digests are collected. */
-  readonly digests: Buffer;
+  readonly span: Extent;
+  /** Used bytes inside the span. */
+  readonly used: readonly Extent[];
 }
 
-async function processWindow(stretch: Stretch, context: StretchContext, { blocks, digests }: Window): Promise<number[]> {
-  const span = spanOf(stretch, blocks);
-  const used = stretch.used.flatMap((extent) => intersect(extent, span) ?? []);
-  await readUsed(context, { span, used });
-  const differing: number[] = [];
-  const unknown: number[] = [];
-  for (const block of blocks) {
-    const digest = digestOf(contentOf(context.buffers.source, stretch, block, span));
-    digest.copy(digests, block * DIGEST_LENGTH);
-    if (stretch.known === undefined || isUnknown(digestSlot(stretch.known, block), 0)) unknown.push(block);
-    else if (!digest.equals(digestSlot(stretch.known, block))) differing.push(block);
-  }
+function windowOf(stretch: Stretch, blocks: readonly number[]): Window {
+  const { offset } = blockExtent(stretch, blocks[0] ?? 0);
+  const span = { offset, length: extentEnd(blockExtent(stretch, blocks.at(-1) ?? 0)) - offset };
+  return { blocks, span, used: stretch.used.flatMap((extent) => intersect(extent, span) ?? []) };
+}
+
+/** Returns the blocks that differed. */
+async function processWindow(
+  stretch: Stretch,
+  context: StretchContext,
+  window: Window,
+  digests: Buffer,
+): Promise<number[]> {
+  await readUsed(context, window);
+  digestBlocks(stretch, window, { content: context.buffers.source, digests });
+  const { differing, unknown } = sortOut(stretch, window.blocks, digests);
   if (stretch.unknown === 'write') differing.push(...unknown);
-  else differing.push(...(await differFromTarget(stretch, context, { blocks: unknown, span, used })));
-  differing.sort((a, b) => a - b);
-  if (differing.length > 0 && stretch.sink === 'write') {
-    await context.permit();
-    for (const run of runsOf(differing)) await writeRun(stretch, context, { ...run, span });
+  else if (unknown.length > 0) differing.push(...(await differFromTarget(stretch, context, window, unknown)));
+  if (differing.length > 0) {
+    differing.sort((a, b) => a - b);
+    if (stretch.sink === 'write') {
+      await context.permit();
+      await writeBlocks(stretch, context, window, differing);
+    }
   }
-  account(stretch, context.tally, { used, differing });
+  account(stretch, context.tally, window, differing);
   return differing;
 }
 
-/** From the first to the last of the blocks: what the buffers hold, from their first byte on. */
-function spanOf(stretch: Stretch, blocks: readonly number[]): Extent {
-  const offset = blockExtent(stretch, blocks[0] ?? 0).offset;
-  return { offset, length: extentEnd(blockExtent(stretch, blocks.at(-1) ?? 0)) - offset };
+/** The hottest loop: plain numbers and one call a block, so that it is cheap before it is compiled too. */
+function digestBlocks(
+  { blockSize, extent }: Stretch,
+  { blocks, span }: Window,
+  { content, digests }: { content: Buffer; digests: Buffer },
+): void {
+  const shift = extent.offset - span.offset;
+  for (const block of blocks) {
+    const start = block * blockSize + shift;
+    digests.set(digestOf(content.subarray(start, Math.min(start + blockSize, span.length))), block * DIGEST_LENGTH);
+  }
+}
+
+/** Blocks whose known digest is another one, and blocks of which nothing is known. */
+function sortOut(
+  { known }: Stretch,
+  blocks: readonly number[],
+  digests: Buffer,
+): { differing: number[]; unknown: readonly number[] } {
+  if (known === undefined) return { differing: [], unknown: blocks };
+  const differing: number[] = [];
+  const unknown: number[] = [];
+  for (const block of blocks) {
+    const slot = digestSlot(known, block);
+    if (isUnknown(slot, 0)) unknown.push(block);
+    else if (!slot.equals(digestSlot(digests, block))) differing.push(block);
+  }
+  return { differing, unknown };
 }
 
 function contentOf(buffer: Buffer, stretch: Stretch, block: number, span: Extent): Buffer {
@@ -97,7 +140,7 @@ function contentOf(buffer: Buffer, stretch: Stretch, block: number, span: Extent
 }
 
 /** Fills the source buffer: used bytes as they are, everything else zeros. */
-async function readUsed(context: StretchContext, { span, used }: { span: Extent; used: readonly Extent[] }): Promise<void> {
+async function readUsed(context: StretchContext, { span, used }: Window): Promise<void> {
   for (const run of readRuns(used)) {
     try {
       await readRun(context, run, span);
@@ -130,14 +173,14 @@ function readRuns(used: readonly Extent[]): Extent[] {
 }
 
 async function readRun({ source, buffers, tally }: StretchContext, run: Extent, span: Extent): Promise<void> {
+  const read = async ({ offset, length }: Extent): Promise<void> => {
+    await source.read(buffers.source.subarray(offset - span.offset, offset - span.offset + length), offset);
+    tally.add('sourceRead', length);
+  };
+  if (!source.extents) return read(run);
   for await (const part of source.extents(run)) {
-    const into = buffers.source.subarray(part.offset - span.offset, extentEnd(part) - span.offset);
-    if (part.kind === 'zero') {
-      into.fill(0);
-    } else {
-      await source.read(into, part.offset);
-      tally.add('sourceRead', part.length);
-    }
+    if (part.kind === 'data') await read(part);
+    else buffers.source.fill(0, part.offset - span.offset, extentEnd(part) - span.offset);
   }
 }
 
@@ -145,12 +188,12 @@ async function readRun({ source, buffers, tally }: StretchContext, run: Extent, 
 async function differFromTarget(
   stretch: Stretch,
   { target, buffers, tally }: StretchContext,
-  { blocks, span, used }: { blocks: readonly number[]; span: Extent; used: readonly Extent[] },
+  { span, used }: Window,
+  blocks: readonly number[],
 ): Promise<number[]> {
   const differing: number[] = [];
   for (const { first, end } of runsOf(blocks)) {
-    const offset = blockExtent(stretch, first).offset;
-    const length = extentEnd(blockExtent(stretch, end - 1)) - offset;
+    const { offset, length } = runExtent(stretch, first, end);
     await target.read(buffers.target.subarray(offset - span.offset, offset - span.offset + length), offset);
     tally.add('targetRead', length);
     if (stretch.unknown === 'match') {
@@ -166,48 +209,49 @@ async function differFromTarget(
   return differing;
 }
 
-/** Writes consecutive blocks; stretches of zeros are zeroed, which many media do without moving bytes. */
-async function writeRun(
+/** Writes blocks, neighbours together; runs of zeros are zeroed, which many media do without moving bytes. */
+async function writeBlocks(
   stretch: Stretch,
   { target, buffers, tally }: StretchContext,
-  { first, end, span }: { first: number; end: number; span: Extent },
+  { span }: Window,
+  blocks: readonly number[],
 ): Promise<void> {
-  let position = first;
-  while (position < end) {
-    const zero = isZero(contentOf(buffers.source, stretch, position, span));
-    let stop = position + 1;
-    while (stop < end && isZero(contentOf(buffers.source, stretch, stop, span)) === zero) stop += 1;
-    const offset = blockExtent(stretch, position).offset;
-    const length = extentEnd(blockExtent(stretch, stop - 1)) - offset;
-    if (zero) {
-      await target.zero({ offset, length });
-      tally.add('zeroed', length);
-    } else {
-      await target.write(buffers.source.subarray(offset - span.offset, offset - span.offset + length), offset);
-      tally.add('written', length);
-    }
-    position = stop;
+  const zero = new Set(blocks.filter((block) => isZero(contentOf(buffers.source, stretch, block, span))));
+  for (const run of runsOf(blocks.filter((block) => !zero.has(block)))) {
+    const { offset, length } = runExtent(stretch, run.first, run.end);
+    await target.write(buffers.source.subarray(offset - span.offset, offset - span.offset + length), offset);
+    tally.add('written', length);
   }
+  for (const run of runsOf([...zero])) {
+    const extent = runExtent(stretch, run.first, run.end);
+    await target.zero(extent);
+    tally.add('zeroed', extent.length);
+  }
+}
+
+/** The bytes of the blocks [first, end). */
+function runExtent(stretch: Stretch, first: number, end: number): Extent {
+  const { offset } = blockExtent(stretch, first);
+  return { offset, length: extentEnd(blockExtent(stretch, end - 1)) - offset };
 }
 
 const ZEROS = Buffer.alloc(WINDOW_LENGTH);
 
 function isZero(bytes: Buffer): boolean {
   // Nearly every block with data shows it in its first bytes; only then is the whole block looked at.
-  if (bytes.length >= 4 && bytes.readUInt32LE(0) !== 0) return false;
+  if (bytes.length >= 4 && bytes.readInt32LE(0) !== 0) return false;
   return bytes.equals(ZEROS.subarray(0, bytes.length));
 }
 
-function account(stretch: Stretch, tally: Tally, { used, differing }: { used: readonly Extent[]; differing: readonly number[] }): void {
+function account(stretch: Stretch, tally: Tally, { used, blocks }: Window, differing: readonly number[]): void {
   const total = lengthOf(used);
-  const changed = lengthOf(
-    [...runsOf(differing)].flatMap(({ first, end }) => {
-      const offset = blockExtent(stretch, first).offset;
-      const run = { offset, length: extentEnd(blockExtent(stretch, end - 1)) - offset };
-      return used.flatMap((extent) => intersect(extent, run) ?? []);
-    }),
-  );
   tally.add('done', total);
+  if (differing.length === blocks.length) return;
+  let changed = 0;
+  for (const { first, end } of runsOf(differing)) {
+    const run = runExtent(stretch, first, end);
+    changed += lengthOf(used.flatMap((extent) => intersect(extent, run) ?? []));
+  }
   tally.add('skipped', total - changed);
 }
 
@@ -216,7 +260,11 @@ function lengthOf(extents: readonly Extent[]): Bytes {
 }
 
 /** Free blocks: what an earlier run wrote there (its digest is known), or anything at all before a first copy. */
-async function discardFreed(stretch: Stretch, { target, tally, permit }: StretchContext, states: Uint8Array): Promise<void> {
+async function discardFreed(
+  stretch: Stretch,
+  { target, tally, permit }: StretchContext,
+  states: Uint8Array,
+): Promise<void> {
   const freed: number[] = [];
   for (let block = 0; block < blocksIn(stretch); block += 1) {
     if (states[block] !== FREE) continue;
@@ -226,9 +274,8 @@ async function discardFreed(stretch: Stretch, { target, tally, permit }: Stretch
   if (freed.length === 0) return;
   await permit();
   for (const { first, end } of runsOf(freed)) {
-    const offset = blockExtent(stretch, first).offset;
-    const length = extentEnd(blockExtent(stretch, end - 1)) - offset;
-    await target.discard({ offset, length });
-    tally.add('discarded', length);
+    const extent = runExtent(stretch, first, end);
+    await target.discard(extent);
+    tally.add('discarded', extent.length);
   }
 }

@@ -27,7 +27,16 @@ function opened<S, T>(cache: Map<string, T>, spec: S, open: (spec: S) => T): T {
   return found;
 }
 
-export default async function work({ task, source, target, tally, permitPort }: WorkerTask): Promise<WorkerAnswer> {
+let last: Promise<unknown> = Promise.resolve();
+
+/** One task at a time: they share the buffers. */
+export default function work(order: WorkerTask): Promise<WorkerAnswer> {
+  const answer = last.then(() => workAlone(order));
+  last = answer;
+  return answer;
+}
+
+async function workAlone({ task, source, target, tally, permitPort }: WorkerTask): Promise<WorkerAnswer> {
   try {
     let permitted: Promise<void> | undefined;
     const permit = (): Promise<void> => {

@@ -3,17 +3,17 @@
 
 import { closeSync, existsSync, ftruncateSync, openSync } from 'node:fs';
 import { cannotOpen, notADisk } from '../base/errors/device.js';
-import { noTable } from '../base/errors/usage.js';
 import { noSuchPartition } from '../base/errors/partition.js';
+import { noTable } from '../base/errors/usage.js';
 import type { Bytes } from '../base/units.js';
 import { blockDeviceAt, type DiskIdentity, identify } from '../device/identity.js';
 import { blockDevice, partitionsOf } from '../device/sysfs.js';
+import type { Extent } from '../map/extent.js';
 import { readTable } from '../partition/read.js';
 import { checkedSource } from '../source/checked.js';
 import { type DiskTarget, openDiskSource, openDiskTarget } from '../source/disk.js';
 import { sliceSource, sliceTarget } from '../source/slice.js';
 import type { Source } from '../source/types.js';
-import type { Extent } from '../map/extent.js';
 import { formatLocation, type Location } from './location.js';
 
 /** What a location means, before anything is opened for long. */
@@ -65,7 +65,11 @@ async function partitionExtent(path: string, number: number): Promise<Extent> {
     const table = await readTable(disk);
     if (!table) throw noTable(path, number);
     const found = table.partitions.find((partition) => partition.number === number);
-    if (!found) throw noSuchPartition(number, table.partitions.map((partition) => partition.number));
+    if (!found)
+      throw noSuchPartition(
+        number,
+        table.partitions.map((partition) => partition.number),
+      );
     return found.extent;
   } finally {
     await disk.close();
@@ -121,8 +125,23 @@ export function absentFile(path: string, size: Bytes): SourceEnd {
     },
     async close() {},
   });
-  const place: Place = { location: { path, partition: undefined }, name: path, scope: 'disk', path, extent: undefined, offsetOnDisk: 0 };
-  const identity: DiskIdentity = { kind: 'file', path, id: path, model: 'new raw image file', size, key: '', volatileName: false };
+  const place: Place = {
+    location: { path, partition: undefined },
+    name: path,
+    scope: 'disk',
+    path,
+    extent: undefined,
+    offsetOnDisk: 0,
+  };
+  const identity: DiskIdentity = {
+    kind: 'file',
+    path,
+    id: path,
+    model: 'new raw image file',
+    size,
+    key: '',
+    volatileName: false,
+  };
   return { place, identity, medium, close: async () => {} };
 }
 

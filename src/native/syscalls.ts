@@ -2,8 +2,8 @@
 // Invariant: no policy here; a caller decides what an errno means.
 
 import type { Bytes } from '../base/units.js';
-import { binding } from './binding.js';
 import type { Extent } from '../map/extent.js';
+import { binding } from './binding.js';
 
 export interface DeviceGeometry {
   readonly size: Bytes;

@@ -4,16 +4,16 @@
 import { interruptedUntouched, sourceChanged } from '../base/errors/run.js';
 import { ToolError } from '../base/tool-error.js';
 import { MiB } from '../base/units.js';
-import { disarm, differs, fillHeld, type PlacedVolume, stageHeld } from '../engine/commit.js';
+import { differs, disarm, fillHeld, type PlacedVolume, stageHeld } from '../engine/commit.js';
 import { copy } from '../engine/copy.js';
 import { type Executor, inlineExecutor, workerExecutor } from '../engine/executor.js';
 import { createLedger } from '../engine/ledger.js';
 import type { TargetEnd } from '../location/ends.js';
-import { tokenAt } from '../plan/trust.js';
 import { volumeToken } from '../plan/tokens.js';
+import { tokenAt } from '../plan/trust.js';
 import { sliceSource } from '../source/slice.js';
-import { lockTarget } from '../state/lock.js';
 import { targetFolder } from '../state/lineages.js';
+import { lockTarget } from '../state/lock.js';
 import type { CloneOptions, CloneRunResult, PreparedClone } from './clone.js';
 import { buildVolumes } from './clone-volumes.js';
 import { type Counted, reportProgress, sumOf } from './progress.js';
@@ -24,7 +24,11 @@ import { beginSession, type Session } from './session.js';
 const WORTH_WORKERS = 64 * MiB;
 
 /** Brings the target up to date. Throws ToolError; the next run goes on from wherever it ended. */
-export async function runClone(prepared: PreparedClone, target: TargetEnd, options: CloneOptions): Promise<CloneRunResult> {
+export async function runClone(
+  prepared: PreparedClone,
+  target: TargetEnd,
+  options: CloneOptions,
+): Promise<CloneRunResult> {
   const folder = targetFolder(target.identity.key);
   const unlock = lockTarget(folder, target.place.name);
   const inline = inlineExecutor();
@@ -36,7 +40,11 @@ export async function runClone(prepared: PreparedClone, target: TargetEnd, optio
       source: prepared.source.identity,
       target,
       trust: prepared.trust,
-      volumes: prepared.layout.volumes.map(({ name, targetExtent: { offset, length } }) => ({ name, offset, size: length })),
+      volumes: prepared.layout.volumes.map(({ name, targetExtent: { offset, length } }) => ({
+        name,
+        offset,
+        size: length,
+      })),
       armed: prepared.armed,
       contentId: prepared.layout.contentId,
     });
@@ -97,11 +105,21 @@ async function run(context: Run): Promise<CloneRunResult> {
   session.commit(await pairTokens(prepared, target, after));
   const verified = options.verify ? await verifyAgainstMaps(placed, target, context) : undefined;
   const busy = session.armed && prepared.scope === 'disk' ? target.medium.rereadTable() : undefined;
-  const warnings = busy === undefined ? [] : [`the kernel still shows the old partitions of ${target.place.name} (${busy})`];
-  return { seconds: (performance.now() - start) / 1000, amounts: sumOf(counted), changed: session.armed, verified, warnings };
+  const warnings =
+    busy === undefined ? [] : [`the kernel still shows the old partitions of ${target.place.name} (${busy})`];
+  return {
+    seconds: (performance.now() - start) / 1000,
+    amounts: sumOf(counted),
+    changed: session.armed,
+    verified,
+    warnings,
+  };
 }
 
-async function copyVolumes({ target, options, session, inline, workers }: Run, placed: readonly PlacedVolume[]): Promise<void> {
+async function copyVolumes(
+  { target, options, session, inline, workers }: Run,
+  placed: readonly PlacedVolume[],
+): Promise<void> {
   // A first copy writes everything: arming at once spares every worker the question.
   if (placed.some(({ volume }) => volume.unknown === 'write' && volume.discardFree)) await session.arm();
   const ledger = createLedger({ target: target.medium, arm: () => session.arm() });
@@ -120,7 +138,11 @@ async function sourceTokens({ source, layout, forensic }: PreparedClone): Promis
   return tokens;
 }
 
-async function pairTokens({ layout, forensic }: PreparedClone, target: TargetEnd, source: readonly (string | undefined)[]) {
+async function pairTokens(
+  { layout, forensic }: PreparedClone,
+  target: TargetEnd,
+  source: readonly (string | undefined)[],
+) {
   const pairs: { source: string | undefined; target: string | undefined }[] = [];
   for (const [index, { targetExtent, sourceExtent }] of layout.volumes.entries()) {
     const place = { offset: targetExtent.offset, size: sourceExtent.length };

@@ -1,7 +1,7 @@
 // From the plan to what the engine copies: partitions, pieces between them, and what is free.
 
-import { createTally } from '../engine/tally.js';
 import type { PlacedVolume } from '../engine/commit.js';
+import { createTally } from '../engine/tally.js';
 import type { VolumeCopy } from '../engine/volume-copy.js';
 import type { TargetEnd } from '../location/ends.js';
 import { everythingUsed, mapOfExtents } from '../map/allocation-map.js';
@@ -25,8 +25,11 @@ export function buildVolumes(prepared: PreparedClone, target: TargetEnd, session
     if (!opened) throw new Error(`internal error: no map for ${planned.name}`);
     return { volume: partitionVolume(prepared, { planned, opened, target }), offset: planned.targetExtent.offset };
   });
-  const pieces = layout.pieces.map((piece): PlacedVolume => ({ volume: pieceVolume(piece, target, armed), offset: piece.offset }));
-  const free = trust.lineage === undefined && firstEverywhere(trust) ? freeVolumes([...volumes, ...pieces], target) : [];
+  const pieces = layout.pieces.map(
+    (piece): PlacedVolume => ({ volume: pieceVolume(piece, target, armed), offset: piece.offset }),
+  );
+  const free =
+    trust.lineage === undefined && firstEverywhere(trust) ? freeVolumes([...volumes, ...pieces], target) : [];
   return [...volumes, ...pieces, ...free];
 }
 

@@ -20,7 +20,14 @@ import {
 } from '../location/ends.js';
 import { parseLocation } from '../location/location.js';
 import type { Extent } from '../map/extent.js';
-import { type CopyLayout, layoutOf, type LayoutPart, type PlannedDisk, planLayout, plannedDisk } from '../plan/clone-plan.js';
+import {
+  type CopyLayout,
+  type LayoutPart,
+  layoutOf,
+  type PlannedDisk,
+  planLayout,
+  plannedDisk,
+} from '../plan/clone-plan.js';
 import { refuseSameMedium, refuseUnexpectedTarget, refuseUsedSource, refuseUsedTarget } from '../plan/guard.js';
 import { type DiskReport, inspectDisk, inspectSingle } from '../plan/inspect.js';
 import { type TargetContent, targetContent } from '../plan/target-content.js';
@@ -59,10 +66,19 @@ export interface CloneOptions {
 /** The plan as plain data: what `--dry-run --json` prints. */
 export interface ClonePlan {
   readonly source: PlannedDisk;
-  readonly target: PlannedDisk & { readonly exists: boolean; readonly content: string; readonly losses: readonly string[]; readonly blank: boolean };
+  readonly target: PlannedDisk & {
+    readonly exists: boolean;
+    readonly content: string;
+    readonly losses: readonly string[];
+    readonly blank: boolean;
+  };
   readonly scope: 'disk' | 'volume';
   readonly forensic: boolean;
-  readonly layout: { readonly source: readonly LayoutPart[]; readonly before: readonly LayoutPart[]; readonly after: readonly LayoutPart[] };
+  readonly layout: {
+    readonly source: readonly LayoutPart[];
+    readonly before: readonly LayoutPart[];
+    readonly after: readonly LayoutPart[];
+  };
   readonly volumes: readonly PlannedVolumeFacts[];
   /** Bytes that are read from the source at most. */
   readonly bytesToRead: Bytes;
@@ -112,7 +128,8 @@ export interface PreparedClone {
 export async function clone(options: CloneOptions): Promise<CloneResult> {
   const sourcePlace = await resolve(parseLocation(options.source));
   const targetPlace = await resolveTarget(options.target);
-  if (targetPlace && sourcePlace.scope !== targetPlace.scope) throw diskAndPartition(sourcePlace.name, targetPlace.name);
+  if (targetPlace && sourcePlace.scope !== targetPlace.scope)
+    throw diskAndPartition(sourcePlace.name, targetPlace.name);
   if (targetPlace) refuseSameMedium(sourcePlace.path, targetPlace.path);
   refuseUsedSource(sourcePlace.path);
   if (targetPlace) refuseUsedTarget(targetPlace.path, stateFolder());
@@ -139,7 +156,10 @@ async function resolveTarget(text: string): Promise<Place | undefined> {
   return undefined;
 }
 
-function openTarget(place: Place | undefined, { options, source }: { options: CloneOptions; source: SourceEnd }): SourceEnd | TargetEnd {
+function openTarget(
+  place: Place | undefined,
+  { options, source }: { options: CloneOptions; source: SourceEnd },
+): SourceEnd | TargetEnd {
   if (!place) return absentFile(options.target, source.medium.size);
   return options.dryRun ? openTargetToRead(place) : openTargetEnd(place);
 }
@@ -194,7 +214,11 @@ async function planAndRun(options: CloneOptions, looked: Looked): Promise<CloneR
 }
 
 /** A file that is not there yet is made now, after the plan was confirmed. */
-async function runOn(target: SourceEnd | TargetEnd, prepared: PreparedClone, options: CloneOptions): Promise<CloneRunResult> {
+async function runOn(
+  target: SourceEnd | TargetEnd,
+  prepared: PreparedClone,
+  options: CloneOptions,
+): Promise<CloneRunResult> {
   if (isTargetEnd(target)) return runClone(prepared, target, options);
   createTargetFile(target.place.path, target.medium.size);
   const made = openTargetEnd(target.place);

@@ -42,7 +42,11 @@ export function doctor(): Health {
     checks: [
       ...essential,
       rootCheck(),
-      ...helpers.map(({ helper, path }) => ({ what: helper.program, ok: path !== undefined, detail: `${helper.use}${path ? ` (${path})` : ''}` })),
+      ...helpers.map(({ helper, path }) => ({
+        what: helper.program,
+        ok: path !== undefined,
+        detail: `${helper.use}${path ? ` (${path})` : ''}`,
+      })),
     ],
     usable: essential.every(({ ok }) => ok),
     install: missing.length > 0 && isDebian() ? `apt-get install ${missing.join(' ')}` : undefined,
@@ -62,13 +66,21 @@ function stateCheck(): Check {
     accessSync(existing, constants.W_OK);
     return { what: 'state folder', ok: true, detail: folder };
   } catch {
-    return { what: 'state folder', ok: false, detail: `${folder} cannot be written; point ECTYPE_STATE at a folder that can` };
+    return {
+      what: 'state folder',
+      ok: false,
+      detail: `${folder} cannot be written; point ECTYPE_STATE at a folder that can`,
+    };
   }
 }
 
 function rootCheck(): Check {
   const root = process.getuid?.() === 0;
-  return { what: 'root', ok: root, detail: root ? 'disks can be opened' : 'only files and disks of this user can be opened' };
+  return {
+    what: 'root',
+    ok: root,
+    detail: root ? 'disks can be opened' : 'only files and disks of this user can be opened',
+  };
 }
 
 /** Administrators' programs lie in sbin, which is not on everybody's PATH. */

@@ -12,8 +12,8 @@ import { allocationOf, usedBytes } from '../plan/allocation.js';
 import { inspectDisk, inspectSingle, type VolumeReport } from '../plan/inspect.js';
 import { printable } from '../plan/target-content.js';
 import { sliceSource } from '../source/slice.js';
-import { looksArmed } from '../state/marker.js';
 import type { Source } from '../source/types.js';
+import { looksArmed } from '../state/marker.js';
 
 export interface VolumeSummary {
   readonly name: string;
@@ -29,7 +29,9 @@ export interface VolumeSummary {
   readonly lastWritten: string | undefined;
   readonly state: FilesystemState;
   /** `allocated`, `whole`, and why whole; undefined where it was not looked at. */
-  readonly copied: { readonly method: 'allocated' | 'whole'; readonly reason: string; readonly bytes: Bytes } | undefined;
+  readonly copied:
+    | { readonly method: 'allocated' | 'whole'; readonly reason: string; readonly bytes: Bytes }
+    | undefined;
   /** The partition starts on a multiple of 1 MiB. */
   readonly aligned: boolean;
 }
@@ -53,12 +55,26 @@ export interface DiskSummary {
 export async function disks(): Promise<DiskSummary[]> {
   const summaries: DiskSummary[] = [];
   for (const device of wholeDevices()) {
-    const base = { path: device.path, id: '', model: '', stableNames: stableNames(device), size: device.size, sectorSize: undefined };
+    const base = {
+      path: device.path,
+      id: '',
+      model: '',
+      stableNames: stableNames(device),
+      size: device.size,
+      sectorSize: undefined,
+    };
     try {
       summaries.push(await summarise(device.path, { deep: false }));
     } catch (error) {
       if (!(error instanceof ToolError)) throw error;
-      summaries.push({ ...base, table: undefined, volumes: [], uses: usesOf(device.path), warnings: [], problem: error.message });
+      summaries.push({
+        ...base,
+        table: undefined,
+        volumes: [],
+        uses: usesOf(device.path),
+        warnings: [],
+        problem: error.message,
+      });
     }
   }
   return summaries;
@@ -78,7 +94,8 @@ async function summarise(text: string, { deep }: { deep: boolean }): Promise<Dis
     const volumes: VolumeSummary[] = [];
     for (const volume of report.volumes) volumes.push(await summariseVolume(medium, volume, { deep }));
     const warnings = (report.table?.warnings ?? []).map(({ message }) => message);
-    if (await looksArmed(medium)) warnings.push('this is the unfinished target of a clone: run the same clone again to finish it');
+    if (await looksArmed(medium))
+      warnings.push('this is the unfinished target of a clone: run the same clone again to finish it');
     const node = wholeDevices().find(({ path }) => path === place.path);
     return {
       path: place.name,
@@ -98,7 +115,11 @@ async function summarise(text: string, { deep }: { deep: boolean }): Promise<Dis
   }
 }
 
-async function summariseVolume(disk: Source, volume: VolumeReport, { deep }: { deep: boolean }): Promise<VolumeSummary> {
+async function summariseVolume(
+  disk: Source,
+  volume: VolumeReport,
+  { deep }: { deep: boolean },
+): Promise<VolumeSummary> {
   const { filesystem, partition, extent } = volume;
   return {
     name: volume.name,

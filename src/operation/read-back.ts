@@ -1,8 +1,8 @@
 // Evidence from the medium itself: blocks read again, past every cache, against the digests of what was meant to be there.
 
+import { DIGEST_LENGTH, digestOf, isUnknown } from '../base/digest.js';
 import { readBackDiffers } from '../base/errors/device.js';
 import { verifyFailed } from '../base/errors/run.js';
-import { DIGEST_LENGTH, digestOf, isUnknown } from '../base/digest.js';
 import type { Bytes } from '../base/units.js';
 import type { PlacedVolume } from '../engine/commit.js';
 import { copy } from '../engine/copy.js';
@@ -45,7 +45,8 @@ export async function readBackSample(placed: readonly PlacedVolume[], target: Ta
 }
 
 function lastKnown(digests: Buffer): number | undefined {
-  for (let block = PAGE_DIGESTS - 1; block >= 0; block -= 1) if (!isUnknown(digests, block * DIGEST_LENGTH)) return block;
+  for (let block = PAGE_DIGESTS - 1; block >= 0; block -= 1)
+    if (!isUnknown(digests, block * DIGEST_LENGTH)) return block;
   return undefined;
 }
 

@@ -7,7 +7,7 @@ import { identityChanged } from '../base/errors/safety.js';
 import { type DiskIdentity, identify } from '../device/identity.js';
 import { type PlacedVolume, voidHeld } from '../engine/commit.js';
 import type { TargetEnd } from '../location/ends.js';
-import { type BlockMap, BLOCK_SIZE, type Grid } from '../map/block-map.js';
+import { BLOCK_SIZE, type BlockMap, type Grid } from '../map/block-map.js';
 import { type Extent, overlaps } from '../map/extent.js';
 import type { Trust, VolumeTrust } from '../plan/trust.js';
 import { createBlockMap, openBlockMap } from '../state/block-map-file.js';
@@ -95,7 +95,12 @@ export async function beginSession(options: SessionOptions): Promise<Session> {
     commit(tokens) {
       const { running: _, ...rest } = record;
       const volumes = record.volumes.map((volume, index) => withTokens(volume, tokens[index]));
-      record = { ...rest, volumes, contentIds: [options.contentId], committed: { runId, at: new Date().toISOString() } };
+      record = {
+        ...rest,
+        volumes,
+        contentIds: [options.contentId],
+        committed: { runId, at: new Date().toISOString() },
+      };
       saveRecord(folder, record);
     },
     async close() {

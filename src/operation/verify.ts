@@ -4,6 +4,7 @@
 import { diskAndPartition } from '../base/errors/usage.js';
 import type { Amounts, Report } from '../base/report.js';
 import { type Bytes, MiB } from '../base/units.js';
+import { usesOf } from '../device/in-use.js';
 import { copy } from '../engine/copy.js';
 import { inlineExecutor, workerExecutor } from '../engine/executor.js';
 import { createLedger } from '../engine/ledger.js';
@@ -22,7 +23,6 @@ import { memoryTarget } from '../source/memory.js';
 import { readOnlyTarget } from '../source/read-only.js';
 import { sliceSource } from '../source/slice.js';
 import type { Source } from '../source/types.js';
-import { usesOf } from '../device/in-use.js';
 import { type Counted, reportProgress, sumOf } from './progress.js';
 
 export interface VerifyOptions {
@@ -63,7 +63,11 @@ export async function verify(options: VerifyOptions): Promise<VerifyResult> {
   refuseSameMedium(sourcePlace.path, targetPlace.path);
   for (const { path, name } of [sourcePlace, targetPlace]) {
     const uses = usesOf(path).filter((use) => !use.startsWith('attached as'));
-    if (uses.length > 0) options.report({ event: 'warning', message: `${name} is in use (${uses.join('; ')}): differences may come from that` });
+    if (uses.length > 0)
+      options.report({
+        event: 'warning',
+        message: `${name} is in use (${uses.join('; ')}): differences may come from that`,
+      });
   }
   const source = openTargetToRead(sourcePlace);
   try {
@@ -82,14 +86,24 @@ async function compareEnds(source: SourceEnd, target: SourceEnd, options: Verify
   const { place, medium, identity } = source;
   const layout = await planLayout({
     source: medium,
-    report: place.scope === 'disk' ? await inspectDisk(medium, identity) : await inspectSingle(medium, identity, place.name),
-    target: { name: target.place.name, size: target.medium.size, sectorSize: target.medium.sectorSize ?? options.sectorSize },
+    report:
+      place.scope === 'disk' ? await inspectDisk(medium, identity) : await inspectSingle(medium, identity, place.name),
+    target: {
+      name: target.place.name,
+      size: target.medium.size,
+      sectorSize: target.medium.sectorSize ?? options.sectorSize,
+    },
     only: options.only,
     forensic: options.forensic ?? false,
   });
   const placed = [
     ...layout.volumes.map(({ name, sourceExtent, targetExtent, allocation }) =>
-      compared(sliceSource(medium, sourceExtent, `${medium.name} ${name}`), { target: target.medium, extent: targetExtent, name, map: allocation.map }),
+      compared(sliceSource(medium, sourceExtent, `${medium.name} ${name}`), {
+        target: target.medium,
+        extent: targetExtent,
+        name,
+        map: allocation.map,
+      }),
     ),
     ...layout.pieces.map(({ name, offset, bytes }) =>
       compared(memoryTarget(bytes, name), {
@@ -101,7 +115,9 @@ async function compareEnds(source: SourceEnd, target: SourceEnd, options: Verify
     ),
   ];
   const totals = [...layout.volumes.map(({ used }) => used), ...layout.pieces.map(({ bytes }) => bytes.length)];
-  const counted = placed.map(({ volume }, index): Counted => ({ name: volume.name, tally: volume.tally, total: totals[index] ?? 0 }));
+  const counted = placed.map(
+    ({ volume }, index): Counted => ({ name: volume.name, tally: volume.tally, total: totals[index] ?? 0 }),
+  );
   return compareVolumes(placed, counted, options);
 }
 
@@ -131,7 +147,11 @@ function compared(
   return { volume, offset: extent.offset };
 }
 
-async function compareVolumes(placed: readonly Compared[], counted: readonly Counted[], options: VerifyOptions): Promise<VerifyResult> {
+async function compareVolumes(
+  placed: readonly Compared[],
+  counted: readonly Counted[],
+  options: VerifyOptions,
+): Promise<VerifyResult> {
   const start = performance.now();
   const differences: Difference[] = [];
   let differenceCount = 0;

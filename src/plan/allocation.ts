@@ -38,7 +38,12 @@ export async function allocationOf(
   if (!plugin || !filesystem) return whole(report.unrecognised);
   try {
     const map = await plugin.openAllocationMap(volume, filesystem);
-    return { map: withTail(map, { filesystemSize: filesystem.size, size: volume.size }), method: 'allocated', reason: '', damaged: false };
+    return {
+      map: withTail(map, { filesystemSize: filesystem.size, size: volume.size }),
+      method: 'allocated',
+      reason: '',
+      damaged: false,
+    };
   } catch (error) {
     if (!(error instanceof FormatError)) throw error;
     return whole(`its allocation map contradicts itself (${error.message})`, true);
@@ -50,7 +55,8 @@ function withTail(map: AllocationMap, { filesystemSize, size }: { filesystemSize
   const tail = Math.max(filesystemSize, size - VOLUME_TAIL);
   return {
     blockSize: map.blockSize,
-    usedExtents: (within) => joinNeighbours(followedBy(map, { offset: tail, length: size - tail }, { within, filesystemSize }), within),
+    usedExtents: (within) =>
+      joinNeighbours(followedBy(map, { offset: tail, length: size - tail }, { within, filesystemSize }), within),
   };
 }
 

@@ -60,7 +60,8 @@ export async function planLayout(options: LayoutOptions): Promise<CopyLayout> {
   const { source, report, target, only, forensic } = options;
   const warnings = (report.table?.warnings ?? []).map(({ message }) => message);
   if (only && !report.table) throw optionNeedsDisks('--only');
-  const image = report.table && fitTable(report.table, { targetSize: target.size, sectorSize: target.sectorSize, only });
+  const image =
+    report.table && fitTable(report.table, { targetSize: target.size, sectorSize: target.sectorSize, only });
   if (!image && target.size < report.size) throw targetTooSmall({ needed: report.size, targetSize: target.size });
 
   const kept = report.volumes.filter(({ partition }) => !only || (partition && only.includes(partition.number)));
@@ -79,14 +80,21 @@ export async function planLayout(options: LayoutOptions): Promise<CopyLayout> {
   return {
     volumes: volumes.sort((a, b) => a.targetExtent.offset - b.targetExtent.offset),
     pieces,
-    parts: volumes.map(({ content, name, targetExtent, used }) => ({ label: content || name, extent: targetExtent, used })),
+    parts: volumes.map(({ content, name, targetExtent, used }) => ({
+      label: content || name,
+      extent: targetExtent,
+      used,
+    })),
     warnings,
     contentId: report.table?.id ?? kept[0]?.filesystem?.uuid ?? '',
     sectorSize: report.sectorSize ?? target.sectorSize ?? 512,
   };
 }
 
-async function surroundings({ source, report, target, forensic }: LayoutOptions, image: TableImage | undefined): Promise<Piece[]> {
+async function surroundings(
+  { source, report, target, forensic }: LayoutOptions,
+  image: TableImage | undefined,
+): Promise<Piece[]> {
   const { table } = report;
   if (!table || !image) return [];
   // A forensic copy keeps what lies at the source's end; only what is longer than the source is cleared.
@@ -99,7 +107,11 @@ function refuseUnclean({ name, filesystem, state }: VolumeReport): void {
   if (state.kind !== 'clean') throw sourceUnclean(name, filesystem?.kind ?? 'unknown', state.reason, state.advice);
 }
 
-async function planVolume(source: Source, report: VolumeReport, { forensic }: { forensic: boolean }): Promise<PlannedVolume> {
+async function planVolume(
+  source: Source,
+  report: VolumeReport,
+  { forensic }: { forensic: boolean },
+): Promise<PlannedVolume> {
   const volume = sliceSource(source, report.extent, `${source.name} ${report.name}`);
   const allocation = await allocationOf(volume, report, { forensic });
   const { filesystem, partition } = report;
@@ -139,7 +151,9 @@ function forensicGaps(
 /** The layout of a disk as it is. */
 export function layoutOf(report: DiskReport | undefined): LayoutPart[] {
   return (report?.volumes ?? []).map((volume) => ({
-    label: volume.filesystem?.label ? printable(volume.filesystem.label) : (volume.filesystem?.kind ?? volume.partition?.typeName ?? 'unknown'),
+    label: volume.filesystem?.label
+      ? printable(volume.filesystem.label)
+      : (volume.filesystem?.kind ?? volume.partition?.typeName ?? 'unknown'),
     extent: volume.extent,
     used: volume.filesystem?.used,
   }));

@@ -83,6 +83,8 @@ function isOurStandby({ source, content, lineages }: OverwriteQuestion): boolean
   return lineages.some(
     (record) =>
       record.source.key === source.key &&
-      (content.armed ? record.running !== undefined : content.contentId !== '' && record.contentIds.includes(content.contentId)),
+      (content.armed
+        ? record.running !== undefined
+        : content.contentId !== '' && record.contentIds.includes(content.contentId)),
   );
 }

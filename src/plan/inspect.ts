@@ -70,11 +70,18 @@ async function inspectVolume(
 }
 
 /** A state that cannot be read is not a clean one. */
-async function stateOf(volume: Source, { plugin, info }: { plugin: FilesystemPlugin; info: FilesystemInfo }): Promise<FilesystemState> {
+async function stateOf(
+  volume: Source,
+  { plugin, info }: { plugin: FilesystemPlugin; info: FilesystemInfo },
+): Promise<FilesystemState> {
   try {
     return await plugin.readState(volume, info);
   } catch (error) {
     if (!(error instanceof FormatError)) throw error;
-    return { kind: 'dirty', reason: `its structures are damaged: ${error.message}`, advice: 'Check and repair it with its own tool' };
+    return {
+      kind: 'dirty',
+      reason: `its structures are damaged: ${error.message}`,
+      advice: 'Check and repair it with its own tool',
+    };
   }
 }

@@ -46,7 +46,10 @@ export async function composeSurroundings(
   const wanted: Extent[] = [
     { offset: 0, length: Math.min(first, FIRST_GAP) },
     ...(tail < targetSize ? [{ offset: tail, length: targetSize - tail }] : []),
-    ...image.writes.map(({ offset, bytes }) => ({ offset, length: isRecord(table, offset) ? RECORD_GAP : bytes.length })),
+    ...image.writes.map(({ offset, bytes }) => ({
+      offset,
+      length: isRecord(table, offset) ? RECORD_GAP : bytes.length,
+    })),
   ];
   const pieces: Piece[] = [];
   const room = [...gaps(taken, whole)];
@@ -76,9 +79,14 @@ async function compose(
   }
   for (const write of image.writes) {
     const part = intersect({ offset: write.offset, length: write.bytes.length }, extent);
-    if (part) write.bytes.copy(bytes, part.offset - extent.offset, part.offset - write.offset, extentEnd(part) - write.offset);
+    if (part)
+      write.bytes.copy(bytes, part.offset - extent.offset, part.offset - write.offset, extentEnd(part) - write.offset);
   }
-  return { name: extent.offset === 0 ? 'boot code and partition table' : 'partition table', offset: extent.offset, bytes };
+  return {
+    name: extent.offset === 0 ? 'boot code and partition table' : 'partition table',
+    offset: extent.offset,
+    bytes,
+  };
 }
 
 /** What of the extent is a gap on the source too, and not its unallocated tail. */

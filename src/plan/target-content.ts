@@ -4,7 +4,6 @@
 import { ToolError } from '../base/tool-error.js';
 import { formatBytes, MiB } from '../base/units.js';
 import type { DiskIdentity } from '../device/identity.js';
-import { sliceSource } from '../source/slice.js';
 import type { Source } from '../source/types.js';
 import { looksArmed } from '../state/marker.js';
 import { type DiskReport, inspectDisk, inspectSingle, type VolumeReport } from './inspect.js';
@@ -34,7 +33,8 @@ export async function targetContent(
   }
   let report: DiskReport;
   try {
-    report = scope === 'disk' ? await inspectDisk(target, identity) : await inspectSingle(target, identity, 'the volume');
+    report =
+      scope === 'disk' ? await inspectDisk(target, identity) : await inspectSingle(target, identity, 'the volume');
   } catch (error) {
     if (!(error instanceof ToolError) || error.family !== 'filesystem') throw error;
     return { ...base, summary: `a damaged partition table (${error.message})`, report: undefined };
@@ -83,12 +83,9 @@ async function isBlank(target: Source): Promise<boolean> {
     places.push({ offset: offset - (offset % SAMPLE_LENGTH), length: Math.min(SAMPLE_LENGTH, target.size - offset) });
   }
   for (const { offset, length } of places) {
-    for await (const part of sliceSource(target, { offset, length }, target.name).extents({ offset: 0, length })) {
-      if (part.kind === 'zero') continue;
-      const bytes = Buffer.alloc(part.length);
-      await target.read(bytes, offset + part.offset);
-      if (bytes.some((byte) => byte !== 0)) return false;
-    }
+    const bytes = Buffer.alloc(length);
+    await target.read(bytes, offset);
+    if (bytes.some((byte) => byte !== 0)) return false;
   }
   return true;
 }

@@ -1,8 +1,8 @@
 // Does the target still hold what its block maps say? Decided volume by volume, from tokens and the marker.
 // Invariant: a map is trusted only on evidence; without it both sides are read.
 
-import type { Extent } from '../map/extent.js';
 import { BLOCK_SIZE } from '../map/block-map.js';
+import type { Extent } from '../map/extent.js';
 import { sliceSource } from '../source/slice.js';
 import type { Source } from '../source/types.js';
 import { looksArmed, readMarker } from '../state/marker.js';
@@ -56,7 +56,8 @@ export async function decideTrust(options: TrustOptions): Promise<Trust> {
     : 'the target was used or changed since the last run';
   const volumes = places.map((place): VolumeTrust => {
     if (options.alwaysCompare) return { mode: 'compare', reason: 'asked for', record: undefined };
-    if (lineages.length === 0) return { mode: 'first', reason: 'never cloned to this target before', record: undefined };
+    if (lineages.length === 0)
+      return { mode: 'first', reason: 'never cloned to this target before', record: undefined };
     if (!chosen) return { mode: 'compare', reason: touched, record: undefined };
     const record = chosen.record.volumes.find((volume) => sameGrid(volume, place));
     if (!record) return { mode: 'first', reason: 'new on this target', record: undefined };

@@ -1,7 +1,6 @@
 // The choke point: every opened source goes through it, so no medium has to distrust its callers.
 // Invariant: what reaches the medium lies inside it, is not empty, and comes before close().
 
-import { assert } from '../base/assert.js';
 import type { Extent } from '../map/extent.js';
 import type { Source, Target } from './types.js';
 
@@ -17,10 +16,7 @@ export function checkedSource(source: Source): Source {
       guard.inside({ offset, length: into.length }, 'read');
       if (into.length > 0) await source.read(into, offset);
     },
-    async *extents(within) {
-      guard.inside(within, 'list extents of');
-      if (within.length > 0) yield* source.extents(within);
-    },
+    extents: guard.extents,
     close: () => guard.close(),
   };
 }
@@ -37,10 +33,7 @@ export function checked(target: Target): Target {
       guard.inside({ offset, length: into.length }, 'read');
       if (into.length > 0) await target.read(into, offset);
     },
-    async *extents(within) {
-      guard.inside(within, 'list extents of');
-      if (within.length > 0) yield* target.extents(within);
-    },
+    extents: guard.extents,
     async write(from, offset) {
       guard.inside({ offset, length: from.length }, 'write');
       if (from.length > 0) await target.write(from, offset);
@@ -63,19 +56,22 @@ export function checked(target: Target): Target {
 
 function guardOf(source: Source) {
   let closed = false;
+  const open = (verb: string): void => {
+    if (closed) throw new Error(`internal error: ${verb} ${source.name} after close`);
+  };
+  const inside = ({ offset, length }: Extent, verb: string): void => {
+    open(verb);
+    const whole = Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && length >= 0;
+    if (whole && offset + length <= source.size) return;
+    throw new Error(
+      `internal error: ${verb} ${source.name} at ${offset} + ${length}: not inside its ${source.size} bytes`,
+    );
+  };
+  const { extents } = source;
   return {
-    open(verb: string): void {
-      assert(!closed, `${verb} ${source.name} after close`);
-    },
-    inside(extent: Extent, verb: string): void {
-      this.open(verb);
-      const { offset, length } = extent;
-      assert(
-        Number.isSafeInteger(offset) && Number.isSafeInteger(length) && offset >= 0 && length >= 0,
-        `${verb} ${source.name} at ${offset} + ${length}: not a byte range`,
-      );
-      assert(offset + length <= source.size, `${verb} ${source.name} at ${offset} + ${length}: beyond ${source.size}`);
-    },
+    open,
+    inside,
+    extents: extents && ((within: Extent) => (inside(within, 'list extents of'), extents(within))),
     async close(): Promise<void> {
       if (closed) return;
       closed = true;

@@ -1,8 +1,8 @@
 // Raw image files and block devices as Source and Target.
 // Invariant: a source is opened O_RDONLY, whatever the caller holds.
 
-import { errnoOf } from '../base/tool-error.js';
 import { cannotWrite } from '../base/errors/device.js';
+import { errnoOf } from '../base/tool-error.js';
 import { MiB } from '../base/units.js';
 import { type Extent, extentEnd } from '../map/extent.js';
 import {
@@ -28,7 +28,11 @@ export interface OpenOptions {
 
 /** Opens `path` for reading. Throws ToolError: not there, not a disk, in use. */
 export function openDiskSource(path: string, options: OpenOptions = {}): Source {
-  const medium = new Medium(path, { write: false, exclusive: options.exclusive ?? false, direct: options.direct ?? true });
+  const medium = new Medium(path, {
+    write: false,
+    exclusive: options.exclusive ?? false,
+    direct: options.direct ?? true,
+  });
   return checkedSource(reading(medium));
 }
 
@@ -42,7 +46,11 @@ export interface DiskTarget extends Target {
 
 /** Opens `path` for writing; its content stays as it is until the first write. */
 export function openDiskTarget(path: string, options: OpenOptions = {}): DiskTarget {
-  const medium = new Medium(path, { write: true, exclusive: options.exclusive ?? false, direct: options.direct ?? true });
+  const medium = new Medium(path, {
+    write: true,
+    exclusive: options.exclusive ?? false,
+    direct: options.direct ?? true,
+  });
   const target = checked({
     ...reading(medium),
     async write(from, offset) {
@@ -79,15 +87,11 @@ function reading(medium: Medium): Source {
     async read(into, offset) {
       medium.read(into, offset);
     },
-    extents: (within) => (medium.isDevice ? oneDataExtent(within) : fileExtents(medium, within)),
+    extents: medium.isDevice ? undefined : (within) => fileExtents(medium, within),
     async close() {
       medium.close();
     },
   };
-}
-
-async function* oneDataExtent(within: Extent): AsyncGenerator<SourceExtent> {
-  yield { ...within, kind: 'data' };
 }
 
 /** SEEK_HOLE says "reads as zeros", never "not allocated by the file system inside". */

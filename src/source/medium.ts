@@ -2,16 +2,19 @@
 // Invariant: no read-modify-write. What direct I/O cannot address exactly goes through the page cache, byte by byte,
 // because two workers may write the two halves of one page.
 
-import { closeSync, constants, fdatasync, fstatSync, fsyncSync, openSync, readSync, type Stats, writeSync } from 'node:fs';
-import { promisify } from 'node:util';
 import {
-  cannotFlush,
-  cannotOpen,
-  cannotRead,
-  cannotWrite,
-  notADisk,
-  readPastEnd,
-} from '../base/errors/device.js';
+  closeSync,
+  constants,
+  fdatasync,
+  fstatSync,
+  fsyncSync,
+  openSync,
+  readSync,
+  type Stats,
+  writeSync,
+} from 'node:fs';
+import { promisify } from 'node:util';
+import { cannotFlush, cannotOpen, cannotRead, cannotWrite, notADisk, readPastEnd } from '../base/errors/device.js';
 import { inUseByAnother } from '../base/errors/safety.js';
 import { errnoOf } from '../base/tool-error.js';
 import { type Bytes, MiB } from '../base/units.js';
@@ -213,7 +216,11 @@ function statOf(path: string, options: MediumOptions): Stats {
     throw cannotOpen(path, cause);
   }
   if (stats.isBlockDevice() || stats.isFile()) return stats;
-  const what = stats.isDirectory() ? 'a directory' : stats.isCharacterDevice() ? 'a character device' : 'a special file';
+  const what = stats.isDirectory()
+    ? 'a directory'
+    : stats.isCharacterDevice()
+      ? 'a character device'
+      : 'a special file';
   throw notADisk(path, options.write ? `${what}, which cannot be a target` : what);
 }
 

@@ -13,9 +13,7 @@ export function memoryTarget(bytes: Buffer, name = 'memory'): Target {
     async read(into, offset) {
       bytes.copy(into, 0, offset, offset + into.length);
     },
-    async *extents(within) {
-      yield { ...within, kind: 'data' };
-    },
+    extents: undefined,
     async write(from, offset) {
       from.copy(bytes, offset);
     },

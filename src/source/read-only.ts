@@ -14,7 +14,7 @@ export function readOnlyTarget(source: Source): Target {
     sectorSize: source.sectorSize,
     spec: source.spec,
     read: (into, offset) => source.read(into, offset),
-    extents: (within) => source.extents(within),
+    extents: source.extents,
     write: refuse,
     zero: refuse,
     discard: refuse,

@@ -1,6 +1,7 @@
 // A part of a source as a source of its own: a partition of a disk.
 // Invariant: nothing outside the extent can be reached through it; closing it leaves the whole open.
 
+import type { Bytes } from '../base/units.js';
 import type { Extent } from '../map/extent.js';
 import { checked, checkedSource } from './checked.js';
 import type { Source, SourceExtent, SourceSpec, Target } from './types.js';
@@ -29,11 +30,16 @@ function view(whole: Source, extent: Extent, name: string): Source {
     sectorSize: whole.sectorSize,
     spec,
     read: (into, offset) => whole.read(into, extent.offset + offset),
-    async *extents({ offset, length }): AsyncGenerator<SourceExtent> {
-      for await (const part of whole.extents({ offset: extent.offset + offset, length })) {
-        yield { ...part, offset: part.offset - extent.offset };
-      }
-    },
+    extents: whole.extents && ((within) => shifted(whole.extents, extent.offset, within)),
     async close() {},
   };
+}
+
+async function* shifted(
+  extents: Source['extents'],
+  by: Bytes,
+  { offset, length }: Extent,
+): AsyncGenerator<SourceExtent> {
+  if (!extents) return;
+  for await (const part of extents({ offset: by + offset, length })) yield { ...part, offset: part.offset - by };
 }

@@ -22,8 +22,8 @@ export interface Source {
   readonly spec: SourceSpec | undefined;
   /** Fills `into` with the bytes at `offset` or throws; never short. Any alignment is allowed, whole sectors are faster. */
   read(into: Buffer, offset: Bytes): Promise<void>;
-  /** Covers `within` exactly, ascending. A medium that does not know answers with one `data` extent. */
-  extents(within: Extent): AsyncIterable<SourceExtent>;
+  /** Covers `within` exactly, ascending. Missing where the medium does not know: everything may be data then. */
+  readonly extents: ((within: Extent) => AsyncIterable<SourceExtent>) | undefined;
   close(): Promise<void>;
 }
 

@@ -3,9 +3,9 @@
 // after that write was flushed. So whenever the process dies, no digest claims more than the target holds.
 
 import { closeSync, ftruncateSync, openSync } from 'node:fs';
-import { stateUnusable } from '../base/errors/state.js';
 import { crc32 } from '../base/checksum.js';
 import { DIGEST_KIND } from '../base/digest.js';
+import { stateUnusable } from '../base/errors/state.js';
 import { writeU64LE } from '../base/u64.js';
 import { type BlockMap, type Grid, PAGE_BYTES, pageCount } from '../map/block-map.js';
 import { openDiskTarget } from '../source/disk.js';
@@ -81,7 +81,8 @@ export function blockMapOver(file: Target, grid: Grid): BlockMap {
     flush: () => file.flush(),
     async *knownPages(first) {
       const offset = HEADER_LENGTH + Math.min(first, pageCount(grid)) * PAGE_BYTES;
-      for await (const extent of file.extents({ offset, length: file.size - offset })) {
+      const rest = { offset, length: file.size - offset };
+      for await (const extent of file.extents?.(rest) ?? [{ ...rest, kind: 'data' as const }]) {
         if (extent.kind === 'zero') continue;
         const from = Math.floor((extent.offset - HEADER_LENGTH) / PAGE_BYTES);
         const to = Math.ceil((extent.offset + extent.length - HEADER_LENGTH) / PAGE_BYTES);

@@ -2,8 +2,8 @@
 // nothing but marker sectors, so no firmware, kernel or tool takes it for a disk with a table or a file system.
 // Invariant: a target counts as ours-in-progress only if every one of these sectors bears the same run id.
 
-import { readBackDiffers } from '../base/errors/device.js';
 import { crc32 } from '../base/checksum.js';
+import { readBackDiffers } from '../base/errors/device.js';
 import { type Bytes, KiB } from '../base/units.js';
 import type { Extent } from '../map/extent.js';
 import type { Source, Target } from '../source/types.js';

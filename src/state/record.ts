@@ -53,7 +53,8 @@ export function parseRecord(value: unknown): CloneRecord | undefined {
   if (record?.['version'] !== RECORD_VERSION || !isId(record['lineage'])) return undefined;
   const scope = fieldsOf(record['scope']);
   if (!scope || !isBytes(scope['offset']) || !isBytes(scope['length'])) return undefined;
-  if (!Array.isArray(record['contentIds']) || !isMedium(record['source']) || !isMedium(record['target'])) return undefined;
+  if (!Array.isArray(record['contentIds']) || !isMedium(record['source']) || !isMedium(record['target']))
+    return undefined;
   if (!Array.isArray(record['volumes']) || !record['volumes'].every(isVolume)) return undefined;
   if (!isStampOrAbsent(record['committed']) || !isStampOrAbsent(record['running'])) return undefined;
   return value as CloneRecord;

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { fat } from '../../src/filesystem/fat/plugin.js';
+import { askEverything, damage } from '../support/damage.js';
 import { fillFat, makeFat } from '../support/fat-volume.js';
-import { askEverything, damage } from '../support/ntfs-fat-damage.js';
 import { randomFrom, SEED } from '../support/random.js';
 import { scratchFolder } from '../support/scratch.js';
 

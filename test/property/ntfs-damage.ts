@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { ntfs } from '../../src/filesystem/ntfs/plugin.js';
-import { askEverything, damage } from '../support/ntfs-fat-damage.js';
+import { askEverything, damage } from '../support/damage.js';
 import { withNtfsMounted } from '../support/ntfs-mount.js';
 import { fragment, makeNtfs } from '../support/ntfs-volume.js';
 import { randomFrom, SEED } from '../support/random.js';

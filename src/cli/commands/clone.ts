@@ -72,7 +72,8 @@ export class CloneCommand extends BaseCommand {
         }),
       );
       close();
-      if (this.json) this.printJson(result.run ? { event: 'result', ...result.run } : { event: 'plan', ...result.plan });
+      if (this.json)
+        this.printJson(result.run ? { event: 'result', ...result.run } : { event: 'plan', ...result.plan });
       else this.print(result.run ? resultText(result.plan, result.run) : planText(result.plan));
       return 0;
     } finally {

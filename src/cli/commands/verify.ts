@@ -34,7 +34,9 @@ export class VerifyCommand extends BaseCommand {
     const { report, close } = reporter({ json: this.json, quiet: this.quiet, ...this.context });
     try {
       const { source, target, forensic } = this;
-      const result = await this.withSignal((signal) => verify({ source, target, only, forensic, sectorSize, report, signal }));
+      const result = await this.withSignal((signal) =>
+        verify({ source, target, only, forensic, sectorSize, report, signal }),
+      );
       close();
       if (this.json) this.printJson({ event: 'result', ...result });
       else this.print(verifyText(this.source, this.target, result));

@@ -5,12 +5,18 @@ import type { DiskSummary, VolumeSummary } from '../../operation/inspect.js';
 import { layoutBar } from './layout-bar.js';
 
 export function diskText(disk: DiskSummary, { detailed }: { detailed: boolean }): string {
-  const lines = [`${disk.path}  ${formatBytes(disk.size)}  ${disk.model}${disk.id && disk.id !== disk.path ? `  (${disk.id})` : ''}`];
+  const lines = [
+    `${disk.path}  ${formatBytes(disk.size)}  ${disk.model}${disk.id && disk.id !== disk.path ? `  (${disk.id})` : ''}`,
+  ];
   if (disk.problem) return [...lines, `  ${disk.problem}`].join('\n');
   const table = disk.table ? `${disk.table.kind.toUpperCase()} ${disk.table.id}` : 'no partition table';
   lines.push(`  ${table}${disk.sectorSize ? `, sectors of ${disk.sectorSize} bytes` : ''}`);
   if (disk.table && disk.volumes.length > 0) {
-    const parts = disk.volumes.map(({ label, filesystem, type, extent, used }) => ({ label: label || filesystem || type, extent, used }));
+    const parts = disk.volumes.map(({ label, filesystem, type, extent, used }) => ({
+      label: label || filesystem || type,
+      extent,
+      used,
+    }));
     lines.push(`  ${layoutBar(parts, disk.size)}`);
   }
   for (const volume of disk.volumes) lines.push(...volumeLines(volume, detailed));
@@ -21,7 +27,9 @@ export function diskText(disk: DiskSummary, { detailed }: { detailed: boolean })
 }
 
 function volumeLines(volume: VolumeSummary, detailed: boolean): string[] {
-  const content = [volume.filesystem ?? (volume.type || 'unrecognised'), volume.label && `"${volume.label}"`].filter(Boolean).join(' ');
+  const content = [volume.filesystem ?? (volume.type || 'unrecognised'), volume.label && `"${volume.label}"`]
+    .filter(Boolean)
+    .join(' ');
   const used = volume.used === undefined ? '' : `, ${formatBytes(volume.used)} used`;
   const lines = [`  ${volume.name}: ${content}, ${formatBytes(volume.extent.length)}${used}`];
   if (volume.state.kind !== 'clean') {
@@ -33,7 +41,9 @@ function volumeLines(volume: VolumeSummary, detailed: boolean): string[] {
   if (volume.state.kind === 'clean' && volume.filesystem) lines.push('    clean');
   if (volume.copied) {
     const { method, reason, bytes } = volume.copied;
-    lines.push(`    a clone copies ${formatBytes(bytes)}${method === 'whole' ? ` (all of it: ${reason})` : ' (what is allocated)'}`);
+    lines.push(
+      `    a clone copies ${formatBytes(bytes)}${method === 'whole' ? ` (all of it: ${reason})` : ' (what is allocated)'}`,
+    );
   }
   if (!volume.aligned) lines.push('    does not start on a multiple of 1 MiB');
   return lines;

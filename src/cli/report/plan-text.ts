@@ -20,10 +20,16 @@ export function planText(plan: ClonePlan): string {
     lines.push(`The target holds ${target.content}. What it holds now will be lost:`);
     lines.push(...(target.losses.length > 0 ? target.losses : [target.content]).map((loss) => `  - ${loss}`), '');
   }
-  lines.push(plan.scope === 'disk' ? 'The whole target is replaced:' : 'Only this partition is written, all else stays as it is:');
+  lines.push(
+    plan.scope === 'disk'
+      ? 'The whole target is replaced:'
+      : 'Only this partition is written, all else stays as it is:',
+  );
   lines.push(...plan.volumes.flatMap(volumeLines));
   if (plan.forensic) lines.push('Every byte is copied, allocated or not (--forensic).');
-  lines.push(`At most ${formatBytes(plan.bytesToRead)} are read. The target cannot start a computer until the run has ended.`);
+  lines.push(
+    `At most ${formatBytes(plan.bytesToRead)} are read. The target cannot start a computer until the run has ended.`,
+  );
   lines.push(...plan.warnings.map((warning) => `warning: ${warning}`));
   return lines.join('\n');
 }
@@ -38,8 +44,20 @@ const DETECT: Readonly<Record<PlannedVolumeFacts['detect'], string>> = {
   compare: 'both sides are read, only differences are written',
 };
 
-function volumeLines({ name, content, source, used, method, methodReason, detect, detectReason }: PlannedVolumeFacts): string[] {
-  const amount = method === 'allocated' ? `${formatBytes(used)} of ${formatBytes(source.length)}` : `all ${formatBytes(source.length)}`;
+function volumeLines({
+  name,
+  content,
+  source,
+  used,
+  method,
+  methodReason,
+  detect,
+  detectReason,
+}: PlannedVolumeFacts): string[] {
+  const amount =
+    method === 'allocated'
+      ? `${formatBytes(used)} of ${formatBytes(source.length)}`
+      : `all ${formatBytes(source.length)}`;
   const lines = [`  ${name}: ${content}, ${amount}; ${DETECT[detect]}${detectReason ? `: ${detectReason}` : ''}`];
   if (method === 'whole') lines.push(`    copied whole: ${methodReason}`);
   return lines;

@@ -12,7 +12,8 @@ export function resultText({ source, target, scope }: ClonePlan, run: CloneRunRe
       : `${target.path} already was a clone of ${source.path}: nothing was written to it.`,
     amountsLine(run.amounts, run.seconds),
   ];
-  if (run.verified !== undefined) lines.push(`Verified: ${formatBytes(run.verified)} were read again from the target and are right.`);
+  if (run.verified !== undefined)
+    lines.push(`Verified: ${formatBytes(run.verified)} were read again from the target and are right.`);
   lines.push(...run.warnings.map((warning) => `warning: ${warning}`));
   if (scope === 'disk' && run.changed) {
     lines.push('Both disks now carry the same IDs: shut down and unplug one of them before you start from the other.');
@@ -22,8 +23,11 @@ export function resultText({ source, target, scope }: ClonePlan, run: CloneRunRe
 
 export function verifyText(source: string, target: string, result: VerifyResult): string {
   const { equal, differences, differenceCount, amounts, seconds } = result;
-  if (equal) return `${target} is equal to ${source}: ${formatBytes(amounts.done)} compared in ${formatDuration(seconds)}.`;
-  const shown = differences.slice(0, 20).map(({ volume, offset, length }) => `  ${volume}: ${length} bytes at ${offset}`);
+  if (equal)
+    return `${target} is equal to ${source}: ${formatBytes(amounts.done)} compared in ${formatDuration(seconds)}.`;
+  const shown = differences
+    .slice(0, 20)
+    .map(({ volume, offset, length }) => `  ${volume}: ${length} bytes at ${offset}`);
   const more = differenceCount > shown.length ? [`  and ${differenceCount - shown.length} more`] : [];
   return [`${target} differs from ${source} in ${differenceCount} blocks:`, ...shown, ...more].join('\n');
 }
