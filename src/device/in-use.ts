@@ -16,7 +16,7 @@ interface Mount {
 
 /** Mounts of this process's name space (proc(5): mountinfo, fields 3, 5 and the second after the dash). */
 function mounts(): Mount[] {
-  const unescape = (text: string): string =>
+  const unescaped = (text: string): string =>
     text.replace(/\\([0-7]{3})/g, (_, code: string) => String.fromCharCode(parseInt(code, 8)));
   return readFileSync('/proc/self/mountinfo', 'utf8')
     .split('\n')
@@ -24,7 +24,7 @@ function mounts(): Mount[] {
     .map((line) => {
       const fields = line.split(' ');
       const dash = fields.indexOf('-');
-      return { device: fields[2] ?? '', point: unescape(fields[4] ?? ''), source: unescape(fields[dash + 2] ?? '') };
+      return { device: fields[2] ?? '', point: unescaped(fields[4] ?? ''), source: unescaped(fields[dash + 2] ?? '') };
     });
 }
 
