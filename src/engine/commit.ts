@@ -11,6 +11,7 @@ import { checked } from '../source/checked.js';
 import type { Target } from '../source/types.js';
 import type { Executor } from './executor.js';
 import type { Stretch } from './stretch.js';
+import { createTally, type Tally } from './tally.js';
 import type { VolumeCopy } from './volume-copy.js';
 
 /** Bytes that belong at `offset` of the target medium. */
@@ -37,6 +38,9 @@ export interface PlacedVolume {
   readonly offset: Bytes;
 }
 
+/** What is staged reaches the medium only when it is committed, and is counted then. */
+const STAGING = createTally();
+
 /** Copies the held blocks into memory, by the same code that copies all others. */
 export async function stageHeld(volumes: readonly PlacedVolume[], inline: Executor): Promise<Staged> {
   const pieces: StagedPiece[] = [];
@@ -45,7 +49,7 @@ export async function stageHeld(volumes: readonly PlacedVolume[], inline: Execut
     const target = capture(volume, (at, bytes) => pieces.push({ offset: offset + at, bytes }));
     for (const page of heldPages(volume)) {
       const stretch = await heldStretch(volume, page);
-      const ends = { source: volume.source, target, tally: volume.tally };
+      const ends = { source: volume.source, target, tally: STAGING };
       const { digests } = await inline.run({ kind: 'stretch', stretch }, ends, async () => {});
       pages.push({ volume, page, digests });
     }
@@ -159,8 +163,19 @@ export async function fillHeld({ pages }: Staged): Promise<void> {
 
 const LAST_WRITE = 4 * KiB;
 
+export interface DisarmOptions {
+  /** What the marker covers: the head first. */
+  readonly armed: readonly Extent[];
+  readonly pieces: readonly StagedPiece[];
+  readonly tally: Tally;
+}
+
 /** Replaces the marker by the real content, in three flushed steps, and reads it back. */
-export async function disarm(target: Target, armed: readonly Extent[], pieces: readonly StagedPiece[]): Promise<void> {
+export async function disarm(target: Target, { armed, pieces, tally }: DisarmOptions): Promise<void> {
+  const write = async (bytes: Buffer, offset: Bytes): Promise<void> => {
+    await target.write(bytes, offset);
+    tally.add('written', bytes.length);
+  };
   const contents = armed.map((extent) => ({ extent, bytes: Buffer.alloc(extent.length) }));
   for (const { offset, bytes } of pieces) {
     const span = { offset, length: bytes.length };
@@ -169,16 +184,16 @@ export async function disarm(target: Target, armed: readonly Extent[], pieces: r
       if (part) bytes.copy(content, part.offset - extent.offset, part.offset - offset, extentEnd(part) - offset);
     }
     for (const gap of gaps([...armed], span)) {
-      await target.write(bytes.subarray(gap.offset - offset, extentEnd(gap) - offset), gap.offset);
+      await write(bytes.subarray(gap.offset - offset, extentEnd(gap) - offset), gap.offset);
     }
   }
   await target.flush(); // all that lies behind the marker, before the first byte of it goes
   const [head, ...others] = contents;
   if (!head) return;
-  for (const { extent, bytes } of others) await target.write(bytes, extent.offset);
-  await target.write(head.bytes.subarray(LAST_WRITE), head.extent.offset + LAST_WRITE);
+  for (const { extent, bytes } of others) await write(bytes, extent.offset);
+  await write(head.bytes.subarray(LAST_WRITE), head.extent.offset + LAST_WRITE);
   await target.flush(); // backup table and superblocks, before the sector that makes them count
-  await target.write(head.bytes.subarray(0, LAST_WRITE), head.extent.offset);
+  await write(head.bytes.subarray(0, LAST_WRITE), head.extent.offset);
   await target.flush();
   for (const { extent, bytes } of contents) {
     const found = Buffer.alloc(extent.length);

@@ -8,6 +8,7 @@ import { differs, disarm, fillHeld, type PlacedVolume, stageHeld } from '../engi
 import { copy } from '../engine/copy.js';
 import { type Executor, inlineExecutor, workerExecutor } from '../engine/executor.js';
 import { createLedger } from '../engine/ledger.js';
+import { createTally } from '../engine/tally.js';
 import type { TargetEnd } from '../location/ends.js';
 import { volumeToken } from '../plan/tokens.js';
 import { tokenAt } from '../plan/trust.js';
@@ -81,7 +82,8 @@ async function run(context: Run): Promise<CloneRunResult> {
   session.useVolumes(placed);
 
   report({ event: 'phase', phase: 'copy', message: 'copying' });
-  const counted = countedOf(prepared, placed);
+  const commit: Counted = { name: 'commit', total: 0, tally: createTally() };
+  const counted = [...countedOf(prepared, placed), commit];
   const stop = reportProgress(counted, report);
   try {
     await copyVolumes(context, placed);
@@ -99,7 +101,7 @@ async function run(context: Run): Promise<CloneRunResult> {
     report({ event: 'phase', phase: 'commit', message: 'writing the partition table and boot code' });
     await target.medium.flush(); // all data, before anything makes it count
     await readBackSample(placed, target);
-    await disarm(target.medium, prepared.armed, staged.pieces);
+    await disarm(target.medium, { armed: prepared.armed, pieces: staged.pieces, tally: commit.tally });
     await fillHeld(staged);
   }
   session.commit(await pairTokens(prepared, target, after));

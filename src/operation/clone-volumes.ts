@@ -29,7 +29,7 @@ export function buildVolumes(prepared: PreparedClone, target: TargetEnd, session
     (piece): PlacedVolume => ({ volume: pieceVolume(piece, target, armed), offset: piece.offset }),
   );
   const free =
-    trust.lineage === undefined && firstEverywhere(trust) ? freeVolumes([...volumes, ...pieces], target) : [];
+    trust.lineage === undefined && firstEverywhere(trust) ? freeVolumes([...volumes, ...pieces], target, armed) : [];
   return [...volumes, ...pieces, ...free];
 }
 
@@ -77,8 +77,11 @@ function pieceVolume({ name, offset, bytes }: Piece, target: TargetEnd, armed: r
 }
 
 /** What of the target belongs to nothing: the target may forget it. */
-function freeVolumes(placed: readonly PlacedVolume[], target: TargetEnd): PlacedVolume[] {
-  const taken = normalise(placed.map(({ volume, offset }) => ({ offset, length: volume.map.grid.size })));
+function freeVolumes(placed: readonly PlacedVolume[], target: TargetEnd, armed: readonly Extent[]): PlacedVolume[] {
+  const taken = normalise([
+    ...armed,
+    ...placed.map(({ volume, offset }) => ({ offset, length: volume.map.grid.size })),
+  ]);
   return [...gaps(taken, { offset: 0, length: target.medium.size })].map((extent) => {
     const name = 'unallocated space';
     const medium = sliceTarget(target.medium, extent, `${target.medium.name} ${name}`);

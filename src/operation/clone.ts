@@ -35,6 +35,7 @@ import { type DetectMode, decideTrust, type Trust } from '../plan/trust.js';
 import { stateFolder } from '../state/folder.js';
 import { loadLineages, targetFolderPath } from '../state/lineages.js';
 import { armedExtents } from '../state/marker.js';
+import type { CloneRecord } from '../state/record.js';
 import { runClone } from './clone-run.js';
 import { sameScope } from './session.js';
 
@@ -187,9 +188,7 @@ async function planAndRun(options: CloneOptions, looked: Looked): Promise<CloneR
     forensic,
   });
   const content = await targetContent(target.medium, { identity: target.identity, scope });
-  const lineages = loadLineages(targetFolderPath(target.identity.key)).filter((record) =>
-    sameScope(record.scope, { offset: target.place.offsetOnDisk, length: target.medium.size }),
-  );
+  const lineages = lineagesOf(target);
   refuseUnexpectedTarget({
     source: source.identity,
     target: target.identity,
@@ -211,6 +210,13 @@ async function planAndRun(options: CloneOptions, looked: Looked): Promise<CloneR
   if (options.dryRun) return { plan, run: undefined };
   if (!(await options.confirm(plan))) throw notConfirmed(target.place.name);
   return { plan, run: await runOn(target, prepared, options) };
+}
+
+/** What is known of this target from earlier runs; nothing of a file that is not there yet. */
+function lineagesOf({ identity, place, medium }: SourceEnd | TargetEnd): CloneRecord[] {
+  if (identity.key === '') return [];
+  const scope = { offset: place.offsetOnDisk, length: medium.size };
+  return loadLineages(targetFolderPath(identity.key)).filter((record) => sameScope(record.scope, scope));
 }
 
 /** A file that is not there yet is made now, after the plan was confirmed. */

@@ -80,6 +80,7 @@ export async function verifyAgainstMaps(
   );
   const stop = reportProgress(counted, options.report);
   const differing: { volume: string; offset: Bytes }[] = [];
+  const wrong: { map: BlockMap; offsets: readonly Bytes[] }[] = [];
   try {
     await copy(volumes, {
       sink: 'report',
@@ -87,15 +88,31 @@ export async function verifyAgainstMaps(
       workers,
       ledger: createLedger({ target: target.medium, arm: async () => {} }),
       signal: options.signal,
-      onDiffering: (volume, offsets) => differing.push(...offsets.map((offset) => ({ volume: volume.name, offset }))),
+      onDiffering: ({ name, map }, offsets) => {
+        wrong.push({ map, offsets });
+        differing.push(...offsets.map((offset) => ({ volume: name, offset })));
+      },
     });
   } finally {
     stop();
   }
   if (differing.length > 0) {
+    // The next run must not trust what was found wrong: it writes these blocks again.
+    for (const { map, offsets } of wrong) await voidDigests(map, offsets);
     throw verifyFailed(target.place.name, differing.length, { differing: differing.slice(0, 1000) });
   }
   return sumOf(counted).done;
+}
+
+async function voidDigests(map: BlockMap, offsets: readonly Bytes[]): Promise<void> {
+  for (const offset of offsets) {
+    const page = Math.floor(offset / pageLength(map.grid));
+    const at = ((offset % pageLength(map.grid)) / map.grid.blockSize) * DIGEST_LENGTH;
+    const digests = await map.readPage(page);
+    digests.fill(0, at, at + DIGEST_LENGTH);
+    await map.writePage(page, digests);
+  }
+  await map.flush();
 }
 
 /** The blocks whose digests are known, as if they were an allocation map: lazily, page by page. */

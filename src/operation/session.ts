@@ -56,7 +56,8 @@ export interface Session {
 /** Begins a run: the record says so before any map changes. */
 export async function beginSession(options: SessionOptions): Promise<Session> {
   const { folder, target, trust } = options;
-  const runId = newId();
+  // Only a run whose marker the target bears goes on under its id: the marker stays true while it is written again.
+  const runId = trust.markedBy ?? newId();
   let record = startingRecord(options);
   const fresh = trust.volumes.some(({ record: known }) => known === undefined);
   let recorded = false;

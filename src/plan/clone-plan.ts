@@ -2,7 +2,7 @@
 // Invariant: making a plan reads and never writes; --dry-run ends with it.
 
 import { sourceUnclean } from '../base/errors/filesystem.js';
-import { targetTooSmall } from '../base/errors/partition.js';
+import { sectorSizeChange, targetTooSmall } from '../base/errors/partition.js';
 import { optionNeedsDisks } from '../base/errors/usage.js';
 import type { Bytes } from '../base/units.js';
 import type { DiskIdentity } from '../device/identity.js';
@@ -14,7 +14,7 @@ import { sliceSource } from '../source/slice.js';
 import type { Source } from '../source/types.js';
 import { type Allocation, allocationOf, usedBytes } from './allocation.js';
 import type { DiskReport, VolumeReport } from './inspect.js';
-import { composeSurroundings, type Piece } from './surroundings.js';
+import { clearedEnd, composeSurroundings, type Piece } from './surroundings.js';
 import { describeVolume, printable } from './target-content.js';
 
 /** A volume that will be copied. */
@@ -62,6 +62,7 @@ export async function planLayout(options: LayoutOptions): Promise<CopyLayout> {
   if (only && !report.table) throw optionNeedsDisks('--only');
   const image =
     report.table && fitTable(report.table, { targetSize: target.size, sectorSize: target.sectorSize, only });
+  if (!image) refuseOtherSectors(report.sectorSize, target.sectorSize);
   if (!image && target.size < report.size) throw targetTooSmall({ needed: report.size, targetSize: target.size });
 
   const kept = report.volumes.filter(({ partition }) => !only || (partition && only.includes(partition.number)));
@@ -96,10 +97,15 @@ async function surroundings(
   image: TableImage | undefined,
 ): Promise<Piece[]> {
   const { table } = report;
-  if (!table || !image) return [];
+  if (!table || !image) return clearedEnd({ size: report.size, targetSize: target.size });
   // A forensic copy keeps what lies at the source's end; only what is longer than the source is cleared.
   const clearFrom = forensic ? source.size : 0;
   return composeSurroundings(source, { table, image, targetSize: target.size, clearFrom });
+}
+
+/** File systems count in sectors too: most cannot be used on a disk with larger ones. */
+function refuseOtherSectors(source: Bytes | undefined, target: Bytes | undefined): void {
+  if (source !== undefined && target !== undefined && source !== target) throw sectorSizeChange({ source, target });
 }
 
 /** A file system whose copy would not be what the user sees on the source is not copied. */

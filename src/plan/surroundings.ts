@@ -62,6 +62,12 @@ export async function composeSurroundings(
   return pieces;
 }
 
+/** A target without a table that is longer than its file system: its end is cleared of old signatures. */
+export function clearedEnd({ size, targetSize }: { size: Bytes; targetSize: Bytes }): Piece[] {
+  const offset = Math.max(size, targetSize - TAIL);
+  return offset < targetSize ? [{ name: 'end of the target', offset, bytes: Buffer.alloc(targetSize - offset) }] : [];
+}
+
 /** An EBR lies behind the first sector of an MBR disk; the loader code in its gap travels with it. */
 function isRecord(table: PartitionTable, offset: Bytes): boolean {
   return table.kind === 'mbr' && offset > 0;

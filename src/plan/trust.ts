@@ -24,6 +24,8 @@ export interface Trust {
   readonly lineage: CloneRecord | undefined;
   /** True if a run of that history did not end: unknown blocks may be on the target already. */
   readonly unfinished: boolean;
+  /** The run whose marker the target bears, if it is one of that history: it goes on under its id. */
+  readonly markedBy: string | undefined;
   readonly volumes: readonly VolumeTrust[];
 }
 
@@ -65,7 +67,12 @@ export async function decideTrust(options: TrustOptions): Promise<Trust> {
     const reason = record.targetToken === undefined ? 'its content has no token that would show a change' : touched;
     return { mode: 'compare', reason, record: undefined };
   });
-  return { lineage: chosen?.record, unfinished: chosen?.record.running !== undefined, volumes };
+  return {
+    lineage: chosen?.record,
+    unfinished: chosen?.record.running !== undefined,
+    markedBy: unfinished && marker,
+    volumes,
+  };
 }
 
 function sameGrid(volume: VolumeRecord, { offset, size }: Place): boolean {

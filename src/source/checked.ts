@@ -71,7 +71,12 @@ function guardOf(source: Source) {
   return {
     open,
     inside,
-    extents: extents && ((within: Extent) => (inside(within, 'list extents of'), extents(within))),
+    extents:
+      extents &&
+      ((within: Extent) => {
+        inside(within, 'list extents of');
+        return extents(within);
+      }),
     async close(): Promise<void> {
       if (closed) return;
       closed = true;

@@ -2,7 +2,8 @@
 // Invariant: a page is void (zeros) on the disk before the first write to its stretch of the target, and filled only
 // after that write was flushed. So whenever the process dies, no digest claims more than the target holds.
 
-import { closeSync, ftruncateSync, openSync } from 'node:fs';
+import { closeSync, fsyncSync, ftruncateSync, openSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { crc32 } from '../base/checksum.js';
 import { DIGEST_KIND } from '../base/digest.js';
 import { stateUnusable } from '../base/errors/state.js';
@@ -10,6 +11,7 @@ import { writeU64LE } from '../base/u64.js';
 import { type BlockMap, type Grid, PAGE_BYTES, pageCount } from '../map/block-map.js';
 import { openDiskTarget } from '../source/disk.js';
 import type { Target } from '../source/types.js';
+import { syncFolder } from './folder.js';
 
 const MAGIC = 'ECTYPMAP';
 const VERSION = 1;
@@ -32,12 +34,14 @@ function fileLength(grid: Grid): number {
   return HEADER_LENGTH + pageCount(grid) * PAGE_BYTES;
 }
 
-/** Makes a map in which everything is unknown. Durable when it returns, but for the name in its folder. */
+/** Makes a map in which everything is unknown. Durable when it returns. */
 export async function createBlockMap(path: string, grid: Grid, lineage: string): Promise<BlockMap> {
   try {
     const fd = openSync(path, 'w', 0o600);
     ftruncateSync(fd, fileLength(grid));
+    fsyncSync(fd); // digests of an older map under this name must not come back
     closeSync(fd);
+    syncFolder(dirname(path));
   } catch (cause) {
     throw stateUnusable(path, cause);
   }

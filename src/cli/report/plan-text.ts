@@ -12,7 +12,7 @@ export function planText(plan: ClonePlan): string {
     `Source  ${diskLine(source)}`,
     `        ${layoutBar(layout.source, source.size, longest)}`,
     `Target  ${diskLine(target)}${target.exists ? '' : '  (will be made)'}`,
-    ...(layout.before.length > 0 ? [`  now   ${layoutBar(layout.before, target.size, longest)}`] : []),
+    ...(target.exists && layout.before.length > 0 ? [`  now   ${layoutBar(layout.before, target.size, longest)}`] : []),
     `  then  ${layoutBar(layout.after, target.size, longest)}`,
     '',
   ];
