@@ -3,13 +3,13 @@
 export type { Amounts, Report, ReportEvent, VolumeAmounts } from './base/report.js';
 export { silent } from './base/report.js';
 export { type ErrorFamily, EXIT_STATUS, ToolError } from './base/tool-error.js';
-export {
-  type CloneOptions,
-  type ClonePlan,
-  type CloneResult,
-  type CloneRunResult,
-  clone,
-  type PlannedVolumeFacts,
-} from './operation/clone.js';
+export { clone } from './operation/clone.js';
+export type {
+  CloneOptions,
+  ClonePlan,
+  CloneResult,
+  CloneRunResult,
+  PlannedVolumeFacts,
+} from './operation/clone-types.js';
 export { type DiskSummary, disks, inspect, type VolumeSummary } from './operation/inspect.js';
 export { type Difference, type VerifyOptions, type VerifyResult, verify } from './operation/verify.js';

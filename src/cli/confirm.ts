@@ -3,7 +3,7 @@
 import { createInterface } from 'node:readline/promises';
 import type { Readable, Writable } from 'node:stream';
 import { cannotAsk } from '../base/errors/safety.js';
-import type { ClonePlan } from '../operation/clone.js';
+import type { ClonePlan } from '../operation/clone-types.js';
 
 /** Throws `safety.cannot-ask` where nobody can answer: without a terminal. */
 export async function confirmPlan(

@@ -15,7 +15,7 @@ import { tokenAt } from '../plan/trust.js';
 import { sliceSource } from '../source/slice.js';
 import { targetFolder } from '../state/lineages.js';
 import { lockTarget } from '../state/lock.js';
-import type { CloneOptions, CloneRunResult, PreparedClone } from './clone.js';
+import type { CloneOptions, CloneRunResult, PreparedClone } from './clone-types.js';
 import { buildVolumes } from './clone-volumes.js';
 import { type Counted, reportProgress, sumOf } from './progress.js';
 import { readBackSample, verifyAgainstMaps } from './read-back.js';

@@ -14,7 +14,7 @@ import type { Piece } from '../plan/surroundings.js';
 import type { Trust } from '../plan/trust.js';
 import { memoryTarget } from '../source/memory.js';
 import { sliceSource, sliceTarget } from '../source/slice.js';
-import type { PreparedClone } from './clone.js';
+import type { PreparedClone } from './clone-types.js';
 import type { OpenedMap, Session } from './session.js';
 
 /** In the order of the plan's volumes, then the pieces, then free space (first clones only). */

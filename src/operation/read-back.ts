@@ -15,7 +15,7 @@ import type { AllocationMap } from '../map/allocation-map.js';
 import { type BlockMap, PAGE_DIGESTS, pageExtent, pageLength } from '../map/block-map.js';
 import { intersect } from '../map/extent.js';
 import { allocateAligned } from '../native/aligned.js';
-import type { CloneOptions } from './clone.js';
+import type { CloneOptions } from './clone-types.js';
 import { reportProgress, sumOf } from './progress.js';
 
 /** Pages of a map of which one block is read back. */

@@ -1,7 +1,7 @@
 // The plan in words: who is who, what will be lost, what is copied how.
 
 import { formatBytes } from '../../base/units.js';
-import type { ClonePlan, PlannedVolumeFacts } from '../../operation/clone.js';
+import type { ClonePlan, PlannedVolumeFacts } from '../../operation/clone-types.js';
 import type { PlannedDisk } from '../../plan/clone-plan.js';
 import { layoutBar } from './layout-bar.js';
 

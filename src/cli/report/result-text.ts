@@ -2,7 +2,7 @@
 
 import type { Amounts } from '../../base/report.js';
 import { formatBytes, formatDuration } from '../../base/units.js';
-import type { ClonePlan, CloneRunResult } from '../../operation/clone.js';
+import type { ClonePlan, CloneRunResult } from '../../operation/clone-types.js';
 import type { VerifyResult } from '../../operation/verify.js';
 
 export function resultText({ source, target, scope }: ClonePlan, run: CloneRunResult): string {

@@ -1,0 +1,95 @@
+// What a clone takes, decides and tells. The library's users see these types.
+
+import type { Amounts, Report } from '../base/report.js';
+import type { Bytes } from '../base/units.js';
+import type { SourceEnd } from '../location/ends.js';
+import type { Extent } from '../map/extent.js';
+import type { CopyLayout, LayoutPart, PlannedDisk } from '../plan/clone-plan.js';
+import type { DiskReport } from '../plan/inspect.js';
+import type { DetectMode, Trust } from '../plan/trust.js';
+
+export interface CloneOptions {
+  /** A disk, a raw image file, or a partition ("/dev/sda#2", "/dev/sda2"). */
+  readonly source: string;
+  readonly target: string;
+  /** Numbers of the partitions that the target gets; all if missing. */
+  readonly only?: readonly number[] | undefined;
+  readonly forensic?: boolean;
+  /** `hash` (default) reads the source and trusts the block map where it can be trusted; `compare` reads both sides. */
+  readonly detect?: 'hash' | 'compare' | undefined;
+  /** Reads the target again at the end and checks every digest. */
+  readonly verify?: boolean;
+  /** Serial number, path or GUID of the disk that may be overwritten whatever it holds. */
+  readonly overwriteTarget?: string | undefined;
+  /** Sector size to assume for a target file. */
+  readonly sectorSize?: Bytes | undefined;
+  /** Return the plan and touch nothing. */
+  readonly dryRun?: boolean;
+  /** Nobody will be asked: refuse whatever a person would have to decide. */
+  readonly assumeYes?: boolean;
+  /** Shown the plan before the first write; false ends the run. */
+  readonly confirm: (plan: ClonePlan) => Promise<boolean>;
+  readonly report: Report;
+  readonly signal: AbortSignal;
+}
+
+/** The plan as plain data: what `--dry-run --json` prints. */
+export interface ClonePlan {
+  readonly source: PlannedDisk;
+  readonly target: PlannedDisk & {
+    readonly exists: boolean;
+    readonly content: string;
+    readonly losses: readonly string[];
+    readonly blank: boolean;
+  };
+  readonly scope: 'disk' | 'volume';
+  readonly forensic: boolean;
+  readonly layout: {
+    readonly source: readonly LayoutPart[];
+    readonly before: readonly LayoutPart[];
+    readonly after: readonly LayoutPart[];
+  };
+  readonly volumes: readonly PlannedVolumeFacts[];
+  /** Bytes that are read from the source at most. */
+  readonly bytesToRead: Bytes;
+  readonly warnings: readonly string[];
+}
+
+export interface PlannedVolumeFacts {
+  readonly name: string;
+  readonly content: string;
+  readonly source: Extent;
+  readonly target: Extent;
+  readonly method: 'allocated' | 'whole';
+  readonly methodReason: string;
+  readonly used: Bytes;
+  readonly detect: DetectMode;
+  readonly detectReason: string;
+}
+
+export interface CloneResult {
+  readonly plan: ClonePlan;
+  /** Undefined for a dry run. */
+  readonly run: CloneRunResult | undefined;
+}
+
+export interface CloneRunResult {
+  readonly seconds: number;
+  readonly amounts: Amounts;
+  /** False: nothing differed, so nothing at all was written to the target. */
+  readonly changed: boolean;
+  /** Bytes read again and found right; undefined unless verification was asked for. */
+  readonly verified: Bytes | undefined;
+  readonly warnings: readonly string[];
+}
+
+/** Everything that was looked at and decided before the first write. */
+export interface PreparedClone {
+  readonly source: SourceEnd;
+  readonly sourceReport: DiskReport;
+  readonly layout: CopyLayout;
+  readonly trust: Trust;
+  readonly armed: readonly Extent[];
+  readonly scope: 'disk' | 'volume';
+  readonly forensic: boolean;
+}
