@@ -1,6 +1,7 @@
 // Loads the addon that node-gyp builds in native/build. The only file that knows where it lies.
 
 import { createRequire } from 'node:module';
+import { nativeMissing } from '../base/errors/device.js';
 
 /** The addon's functions as C++ exports them; each throws an Error with `code`, `errno` and `syscall`. */
 export interface Binding {
@@ -23,4 +24,12 @@ export interface Binding {
 
 const require = createRequire(import.meta.url);
 
-export const binding: Binding = require('../../../native/build/Release/ectype_native.node');
+export const binding: Binding = load();
+
+function load(): Binding {
+  try {
+    return require('../../../native/build/Release/ectype_native.node');
+  } catch (cause) {
+    throw nativeMissing(cause);
+  }
+}

@@ -15,7 +15,7 @@ import type { Source } from '../source/types.js';
 import { type Allocation, allocationOf, usedBytes } from './allocation.js';
 import type { DiskReport, VolumeReport } from './inspect.js';
 import { clearedEnd, composeSurroundings, type Piece } from './surroundings.js';
-import { describeVolume, printable } from './target-content.js';
+import { printable } from './target-content.js';
 
 /** A volume that will be copied. */
 export interface PlannedVolume {
@@ -163,11 +163,6 @@ export function layoutOf(report: DiskReport | undefined): LayoutPart[] {
     extent: volume.extent,
     used: volume.filesystem?.used,
   }));
-}
-
-/** One line a volume, for what will be lost. */
-export function describeVolumes(report: DiskReport): string[] {
-  return report.volumes.map(describeVolume);
 }
 
 /** Who is who, for the plan. */

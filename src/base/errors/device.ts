@@ -46,6 +46,15 @@ export function cannotOpen(path: string, cause: unknown): ToolError {
   });
 }
 
+export function nativeMissing(cause: unknown): ToolError {
+  return new ToolError({
+    code: 'device.native-missing',
+    message: `the native part of ectype cannot be loaded: ${cause instanceof Error ? cause.message.split('\n')[0] : cause}`,
+    hint: 'Build it for this Node.js: run `npm rebuild` in the folder of ectype (a compiler and Python are needed)',
+    cause,
+  });
+}
+
 export function notADisk(path: string, what: string): ToolError {
   return new ToolError({
     code: 'device.not-a-disk',
