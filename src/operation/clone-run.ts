@@ -38,7 +38,7 @@ export async function runClone(
   try {
     const session = await beginSession({
       folder,
-      source: prepared.source.identity,
+      source: prepared.source,
       target,
       trust: prepared.trust,
       volumes: prepared.layout.volumes.map(({ name, targetExtent: { offset, length } }) => ({

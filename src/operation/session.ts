@@ -4,9 +4,9 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { identityChanged } from '../base/errors/safety.js';
-import { type DiskIdentity, identify } from '../device/identity.js';
+import { identify } from '../device/identity.js';
 import { type PlacedVolume, voidHeld } from '../engine/commit.js';
-import type { TargetEnd } from '../location/ends.js';
+import type { SourceEnd, TargetEnd } from '../location/ends.js';
 import { BLOCK_SIZE, type BlockMap, type Grid } from '../map/block-map.js';
 import { type Extent, overlaps } from '../map/extent.js';
 import type { Trust, VolumeTrust } from '../plan/trust.js';
@@ -20,7 +20,7 @@ import { rememberSource } from '../state/roles.js';
 export interface SessionOptions {
   /** State folder of the target. */
   readonly folder: string;
-  readonly source: DiskIdentity;
+  readonly source: SourceEnd;
   readonly target: TargetEnd;
   readonly trust: Trust;
   /** Volumes in the order of `trust.volumes`: name, place on the target medium, size. */
@@ -71,20 +71,24 @@ export async function beginSession(options: SessionOptions): Promise<Session> {
   const maps = await openMaps(options, record);
   let placed: readonly PlacedVolume[] = [];
   let arming: Promise<void> | undefined;
+  let armed = false;
 
   async function arm(): Promise<void> {
+    refuseChangedIdentity(options.source);
     refuseChangedIdentity(target);
-    rememberSource(options.source.key, { id: options.source.id, path: options.source.path });
+    const { key, id, path } = options.source.identity;
+    rememberSource(key, { id, path });
     recordRunning();
     strikeOthers(options, record.lineage);
     await voidHeld(placed);
+    armed = true; // from here on the target is not what it was
     await writeMarker(target.medium, runId, options.armed);
   }
 
   return {
     maps,
     get armed() {
-      return arming !== undefined;
+      return armed;
     },
     useVolumes(volumes) {
       placed = volumes;
@@ -116,7 +120,7 @@ function mapName(offset: number): string {
 
 /** Volumes whose map is used keep their token: it goes on saying what the target holds. All others start without one. */
 function startingRecord({ source, target, trust, volumes, contentId }: SessionOptions): CloneRecord {
-  const { key, id, path } = source;
+  const { key, id, path } = source.identity;
   const medium = target.identity;
   const scope = { offset: target.place.offsetOnDisk, length: target.medium.size };
   const { lineage } = trust;
@@ -191,7 +195,7 @@ export function sameScope(a: Extent, b: Extent): boolean {
   return a.offset === b.offset && a.length === b.length;
 }
 
-function refuseChangedIdentity({ place, identity }: TargetEnd): void {
+function refuseChangedIdentity({ place, identity }: SourceEnd | TargetEnd): void {
   const now = identify(place.path, identity.size);
   if (now.key !== identity.key) throw identityChanged(place.name, identity.id, now.id);
 }
