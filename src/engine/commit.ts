@@ -6,7 +6,7 @@ import { DIGEST_LENGTH, isUnknown } from '../base/digest.js';
 import { readBackDiffers } from '../base/errors/device.js';
 import { type Bytes, KiB } from '../base/units.js';
 import { PAGE_BYTES, pageExtent, pageLength } from '../map/block-map.js';
-import { type Extent, extentEnd, gaps, intersect, normalise, widen } from '../map/extent.js';
+import { type Extent, extentEnd, gaps, intersect, normalise, totalLength, widen } from '../map/extent.js';
 import { checked } from '../source/checked.js';
 import type { Target } from '../source/types.js';
 import type { Executor } from './executor.js';
@@ -51,6 +51,7 @@ export async function stageHeld(volumes: readonly PlacedVolume[], inline: Execut
       const stretch = await heldStretch(volume, page);
       const ends = { source: volume.source, target, tally: STAGING };
       const { digests } = await inline.run({ kind: 'stretch', stretch }, ends, async () => {});
+      volume.tally.add('done', totalLength(stretch.used));
       pages.push({ volume, page, digests });
     }
   }

@@ -4,7 +4,7 @@
 import { interruptedUntouched, sourceChanged } from '../base/errors/run.js';
 import { ToolError } from '../base/tool-error.js';
 import { MiB } from '../base/units.js';
-import { differs, disarm, fillHeld, type PlacedVolume, stageHeld } from '../engine/commit.js';
+import { differs, disarm, fillHeld, type PlacedVolume, type Staged, stageHeld } from '../engine/commit.js';
 import { copy } from '../engine/copy.js';
 import { type Executor, inlineExecutor, workerExecutor } from '../engine/executor.js';
 import { createLedger } from '../engine/ledger.js';
@@ -85,12 +85,13 @@ async function run(context: Run): Promise<CloneRunResult> {
   const commit: Counted = { name: 'commit', total: 0, tally: createTally() };
   const counted = [...countedOf(prepared, placed), commit];
   const stop = reportProgress(counted, report);
+  let staged: Staged;
   try {
     await copyVolumes(context, placed);
+    staged = await stageHeld(placed, context.inline);
   } finally {
     stop();
   }
-  const staged = await stageHeld(placed, context.inline);
   if (!session.armed && (await differs(target.medium, staged.pieces))) await session.arm();
 
   const after = await sourceTokens(prepared);
