@@ -61,7 +61,7 @@ async function execute(
   options: CopyOptions,
 ): Promise<void> {
   const { map } = volume;
-  const permit = async (): Promise<void> => options.ledger.permit(map, page ?? 0);
+  const permit = async (): Promise<void> => options.ledger.permit(map, page);
   const result = await executor.run(task, volume, permit);
   if (page === undefined || task.kind !== 'stretch') return;
   if (result.differing.length > 0 && options.onDiffering) {

@@ -9,8 +9,11 @@ import type { Target } from '../source/types.js';
 const EPOCH_MS = 3000;
 
 export interface Ledger {
-  /** Resolves when the target is armed and this page is void on the disk: its stretch may be written now. */
-  permit(map: BlockMap, page: number): Promise<void>;
+  /**
+   * Resolves when the target is armed and this page is void on the disk: its stretch may be written now. Without a page
+   * (a stretch of which the map knows nothing) arming is enough.
+   */
+  permit(map: BlockMap, page: number | undefined): Promise<void>;
   /** Notes a page's digests; they reach the disk after the next flush of the target. */
   complete(map: BlockMap, page: number, digests: Uint8Array): void;
   /** Ends an epoch if one is due. Never waits for one that is under way. */
@@ -67,7 +70,7 @@ export function createLedger({ target, arm, epochMs = EPOCH_MS }: LedgerOptions)
   return {
     async permit(map, page) {
       await arm();
-      await voids.void(map, page);
+      if (page !== undefined) await voids.void(map, page);
     },
     complete(map, page, digests) {
       const whole = new Uint8Array(PAGE_BYTES);
