@@ -192,9 +192,10 @@ export async function disarm(target: Target, { armed, pieces, tally }: DisarmOpt
   const [head, ...others] = contents;
   if (!head) return;
   for (const { extent, bytes } of others) await write(bytes, extent.offset);
-  await write(head.bytes.subarray(LAST_WRITE), head.extent.offset + LAST_WRITE);
+  const last = Math.min(LAST_WRITE, head.bytes.length); // all of it on a target of less than 4 KiB
+  await write(head.bytes.subarray(last), head.extent.offset + last);
   await target.flush(); // backup table and superblocks, before the sector that makes them count
-  await write(head.bytes.subarray(0, LAST_WRITE), head.extent.offset);
+  await write(head.bytes.subarray(0, last), head.extent.offset);
   await target.flush();
   for (const { extent, bytes } of contents) {
     const found = Buffer.alloc(extent.length);

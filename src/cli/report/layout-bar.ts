@@ -7,6 +7,7 @@ const WIDTH = 72;
 
 /** "[ESP|root··········|swap|........]": a cell is the same number of bytes everywhere; free space is dots. */
 export function layoutBar(parts: readonly LayoutPart[], diskSize: Bytes, longest: Bytes = diskSize): string {
+  if (diskSize === 0) return '[]';
   const width = Math.max(10, Math.round((WIDTH * diskSize) / longest));
   const cells: string[] = new Array(width).fill('.');
   const sorted = [...parts].sort((a, b) => a.extent.offset - b.extent.offset);
