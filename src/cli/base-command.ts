@@ -1,7 +1,8 @@
 // What every command shares: the options for output, errors as exit statuses, Ctrl-C as an AbortSignal.
 
 import { Command, Option } from 'clipanion';
-import { EXIT_BUG, EXIT_STATUS, ToolError } from '../base/tool-error.js';
+import { EXIT_STATUS } from '../base/tool-error.js';
+import { tellError } from './report/error.js';
 
 export abstract class BaseCommand extends Command {
   json = Option.Boolean('--json', false, { description: 'One JSON object a line on stdout, and nothing else there' });
@@ -15,7 +16,7 @@ export abstract class BaseCommand extends Command {
     try {
       return await this.run();
     } catch (error) {
-      return this.#fail(error);
+      return tellError(error, { json: this.json, ...this.context });
     }
   }
 
@@ -41,19 +42,6 @@ export abstract class BaseCommand extends Command {
       process.off('SIGINT', onSignal);
       process.off('SIGTERM', onSignal);
     });
-  }
-
-  #fail(error: unknown): number {
-    if (error instanceof ToolError) {
-      const { code, message, hint, exitStatus, details } = error;
-      if (this.json) this.printJson({ event: 'error', code, message, hint, exitStatus, details });
-      else this.context.stderr.write(`error: ${message}\n${hint === undefined ? '' : `hint: ${hint}\n`}`);
-      return exitStatus;
-    }
-    const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    if (this.json) this.printJson({ event: 'error', code: 'bug', message, exitStatus: EXIT_BUG });
-    else this.context.stderr.write(`error: this is a bug in ectype, please report it\n${message}\n`);
-    return EXIT_BUG;
   }
 }
 

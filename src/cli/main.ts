@@ -4,12 +4,13 @@
 
 import { readFileSync } from 'node:fs';
 import { Builtins, Cli, type CommandClass } from 'clipanion';
-import { EXIT_STATUS } from '../base/tool-error.js';
 import { CloneCommand } from './commands/clone.js';
 import { DisksCommand } from './commands/disks.js';
 import { DoctorCommand } from './commands/doctor.js';
 import { InspectCommand } from './commands/inspect.js';
 import { VerifyCommand } from './commands/verify.js';
+import { tellError } from './report/error.js';
+import { ReadableCli, usageError } from './usage.js';
 
 const COMMANDS: readonly CommandClass[] = [
   DisksCommand,
@@ -29,7 +30,7 @@ function version(): string {
 }
 
 async function main(words: readonly string[]): Promise<number> {
-  const cli = new Cli({
+  const cli = new ReadableCli({
     binaryLabel: 'ectype: disk cloning, delta-sync and imaging for Linux',
     binaryName: 'ectype',
     binaryVersion: version(),
@@ -42,8 +43,7 @@ async function main(words: readonly string[]): Promise<number> {
     return await cli.run(command, context);
   } catch (error) {
     // clipanion would print this to stdout and end with 1; a usage error belongs to stderr and ends with 2.
-    process.stderr.write(cli.error(error, { colored: false }));
-    return EXIT_STATUS.usage;
+    return tellError(usageError(error, words), { json: words.includes('--json'), ...context });
   }
 }
 

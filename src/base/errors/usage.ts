@@ -46,3 +46,22 @@ export function optionNeedsDisks(option: string): ToolError {
     details: { option },
   });
 }
+
+/** Words that the option parser does not understand; `command` is empty where none was recognised. */
+export function badSyntax(problem: string, command: string): ToolError {
+  return new ToolError({
+    code: 'usage.syntax',
+    message: problem,
+    hint: `See \`ectype ${command}${command ? ' ' : ''}--help\``,
+    details: { command },
+  });
+}
+
+export function unknownCommand(words: string, known: readonly string[]): ToolError {
+  return new ToolError({
+    code: 'usage.unknown-command',
+    message: `there is no command "${words}"`,
+    hint: `Commands are ${known.join(', ')}; see \`ectype --help\``,
+    details: { words, known },
+  });
+}

@@ -65,7 +65,7 @@ export class CloneCommand extends BaseCommand {
           confirm: async (plan) => {
             if (this.json) this.printJson({ event: 'plan', ...plan });
             else if (!this.quiet || !this.yes) this.context.stderr.write(`${planText(plan)}\n`);
-            return this.yes || confirmPlan(plan, this.context);
+            return this.yes || confirmPlan(plan, { ...this.context, signal });
           },
           report,
           signal,

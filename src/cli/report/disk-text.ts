@@ -6,7 +6,9 @@ import { layoutBar } from './layout-bar.js';
 
 export function diskText(disk: DiskSummary, { detailed }: { detailed: boolean }): string {
   const lines = [
-    `${disk.path}  ${formatBytes(disk.size)}  ${disk.model}${disk.id && disk.id !== disk.path ? `  (${disk.id})` : ''}`,
+    [disk.path, formatBytes(disk.size), disk.model, disk.id !== disk.path && disk.id && `(${disk.id})`]
+      .filter(Boolean)
+      .join('  '),
   ];
   if (disk.problem) return [...lines, `  ${disk.problem}`].join('\n');
   const table = disk.table ? `${disk.table.kind.toUpperCase()} ${disk.table.id}` : 'no partition table';

@@ -8,34 +8,50 @@ import { layoutBar } from './layout-bar.js';
 export function planText(plan: ClonePlan): string {
   const { source, target, layout } = plan;
   const longest = Math.max(source.size, target.size);
+  const showsNow = target.exists && !target.blank && layout.before.length > 0;
   const lines = [
     `Source  ${diskLine(source)}`,
     `        ${layoutBar(layout.source, source.size, longest)}`,
     `Target  ${diskLine(target)}${target.exists ? '' : '  (will be made)'}`,
-    ...(target.exists && layout.before.length > 0 ? [`  now   ${layoutBar(layout.before, target.size, longest)}`] : []),
+    ...(showsNow ? [`  now   ${layoutBar(layout.before, target.size, longest)}`] : []),
     `  then  ${layoutBar(layout.after, target.size, longest)}`,
     '',
+    ...fateLines(plan),
+    ...plan.volumes.flatMap(volumeLines),
   ];
-  if (!target.blank) {
-    lines.push(`The target holds ${target.content}. What it holds now will be lost:`);
-    lines.push(...(target.losses.length > 0 ? target.losses : [target.content]).map((loss) => `  - ${loss}`), '');
-  }
-  lines.push(
-    plan.scope === 'disk'
-      ? 'The whole target is replaced:'
-      : 'Only this partition is written, all else stays as it is:',
-  );
-  lines.push(...plan.volumes.flatMap(volumeLines));
   if (plan.forensic) lines.push('Every byte is copied, allocated or not (--forensic).');
-  lines.push(
-    `At most ${formatBytes(plan.bytesToRead)} are read. The target cannot start a computer until the run has ended.`,
-  );
+  const amount = `At most ${formatBytes(plan.bytesToRead)} are read.`;
+  const until =
+    plan.scope === 'disk'
+      ? 'The target cannot start a computer until the run has ended.'
+      : 'The target partition cannot be used until the run has ended.';
+  lines.push(target.exists ? `${amount} ${until}` : amount);
   lines.push(...plan.warnings.map((warning) => `warning: ${warning}`));
   return lines.join('\n');
 }
 
 function diskLine({ path, model, id, size }: PlannedDisk): string {
   return `${path}  ${formatBytes(size)}  ${model}${id === path ? '' : `  (${id})`}`;
+}
+
+/** What becomes of the target's content, and a headline for the volumes. */
+function fateLines({ target, scope, source }: ClonePlan): string[] {
+  const one = scope === 'volume';
+  if (!target.exists) return [one ? 'The new file gets this partition:' : 'The new file gets:'];
+  if (target.standby) {
+    return target.unfinished
+      ? [`The target holds an unfinished clone of ${source.path}; it is finished now:`]
+      : [`The target holds the clone of an earlier run of ${source.path}; it is brought up to date:`];
+  }
+  const headline = one ? 'Only this partition is written, all else stays as it is:' : 'The whole target is replaced:';
+  if (target.blank) return ['The target is blank.', headline];
+  const losses = target.losses.length > 0 ? target.losses : [target.content];
+  return [
+    `The target holds ${target.content}. What it holds now will be lost:`,
+    ...losses.map((loss) => `  - ${loss}`),
+    '',
+    headline,
+  ];
 }
 
 const DETECT: Readonly<Record<PlannedVolumeFacts['detect'], string>> = {
@@ -58,7 +74,8 @@ function volumeLines({
     method === 'allocated'
       ? `${formatBytes(used)} of ${formatBytes(source.length)}`
       : `all ${formatBytes(source.length)}`;
-  const lines = [`  ${name}: ${content}, ${amount}; ${DETECT[detect]}${detectReason ? `: ${detectReason}` : ''}`];
+  const reason = detect === 'compare' && detectReason ? `: ${detectReason}` : '';
+  const lines = [`  ${name}: ${content}, ${amount}; ${DETECT[detect]}${reason}`];
   if (method === 'whole') lines.push(`    copied whole: ${methodReason}`);
   return lines;
 }

@@ -15,7 +15,8 @@ export function resultText({ source, target, scope }: ClonePlan, run: CloneRunRe
   if (run.verified !== undefined)
     lines.push(`Verified: ${formatBytes(run.verified)} were read again from the target and are right.`);
   lines.push(...run.warnings.map((warning) => `warning: ${warning}`));
-  if (scope === 'disk' && run.changed) {
+  const twins = scope === 'disk' && source.kind !== 'file' && target.kind !== 'file';
+  if (twins && run.changed) {
     lines.push('Both disks now carry the same IDs: shut down and unplug one of them before you start from the other.');
   }
   return lines.join('\n');
