@@ -1,8 +1,9 @@
 // Opens what a user named: a whole disk, or one partition of it.
 // Invariant: both ends are claimed for the whole run, the partition's own node where the kernel has one, else the disk.
 
-import { closeSync, existsSync, ftruncateSync, openSync } from 'node:fs';
-import { cannotOpen, notADisk } from '../base/errors/device.js';
+import { accessSync, closeSync, constants, existsSync, ftruncateSync, openSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { cannotOpen, noFolder, notADisk } from '../base/errors/device.js';
 import { noSuchPartition } from '../base/errors/partition.js';
 import { noTable } from '../base/errors/usage.js';
 import type { Bytes } from '../base/units.js';
@@ -159,7 +160,14 @@ export function createTargetFile(path: string, size: Bytes): void {
   }
 }
 
-/** Throws unless a new file may be made at `path`: devices are never made. */
-export function refuseNewDevice(path: string): void {
+/** Throws unless a new file can be made at `path`. Devices are never made. */
+export function refuseUnmakeable(path: string): void {
   if (path.startsWith('/dev/') && !path.startsWith('/dev/shm/')) throw notADisk(path, 'a device that does not exist');
+  const folder = dirname(path);
+  if (!existsSync(folder)) throw noFolder(path, folder);
+  try {
+    accessSync(folder, constants.W_OK | constants.X_OK);
+  } catch (cause) {
+    throw cannotOpen(path, cause);
+  }
 }

@@ -41,6 +41,10 @@ export interface ClonePlan {
     readonly content: string;
     readonly losses: readonly string[];
     readonly blank: boolean;
+    /** It holds the clone of an earlier run of this source, finished or not, and nobody wrote to it since. */
+    readonly standby: boolean;
+    /** A run left it unfinished. */
+    readonly unfinished: boolean;
   };
   readonly scope: 'disk' | 'volume';
   readonly forensic: boolean;
@@ -65,6 +69,8 @@ export interface PlannedVolumeFacts {
   readonly used: Bytes;
   readonly detect: DetectMode;
   readonly detectReason: string;
+  /** Somebody wrote to it on the target since the last run. */
+  readonly touched: boolean;
 }
 
 export interface CloneResult {

@@ -2,8 +2,10 @@
 // Invariant: nothing is written before every guard has passed and the plan was confirmed.
 
 import { existsSync } from 'node:fs';
+import { emptyMedium } from '../base/errors/device.js';
 import { notConfirmed } from '../base/errors/safety.js';
 import { diskAndPartition } from '../base/errors/usage.js';
+import type { Bytes } from '../base/units.js';
 import {
   absentFile,
   createTargetFile,
@@ -11,15 +13,22 @@ import {
   openTargetEnd,
   openTargetToRead,
   type Place,
-  refuseNewDevice,
+  refuseUnmakeable,
   resolve,
   type SourceEnd,
   type TargetEnd,
 } from '../location/ends.js';
 import { parseLocation } from '../location/location.js';
-import { layoutOf, planLayout, plannedDisk } from '../plan/clone-plan.js';
-import { refuseSameMedium, refuseUnexpectedTarget, refuseUsedSource, refuseUsedTarget } from '../plan/guard.js';
-import { type DiskReport, inspectDisk, inspectSingle } from '../plan/inspect.js';
+import { type CopyLayout, layoutOf, planLayout, plannedDisk } from '../plan/clone-plan.js';
+import {
+  isOurStandby,
+  refuseLackOfRoom,
+  refuseSameMedium,
+  refuseUnexpectedTarget,
+  refuseUsedSource,
+  refuseUsedTarget,
+} from '../plan/guard.js';
+import { type DiskReport, inspectDisk, inspectForensic, inspectSingle } from '../plan/inspect.js';
 import { type TargetContent, targetContent } from '../plan/target-content.js';
 import { decideTrust } from '../plan/trust.js';
 import { stateFolder } from '../state/folder.js';
@@ -49,7 +58,8 @@ export async function clone(options: CloneOptions): Promise<CloneResult> {
 
   const source = openSourceEnd(sourcePlace);
   try {
-    const sourceReport = await inspectSource(source);
+    if (source.medium.size === 0) throw emptyMedium(sourcePlace.name);
+    const sourceReport = await inspectSource(source, options);
     const target = openTarget(targetPlace, { options, source });
     try {
       return await planAndRun(options, { source, sourceReport, target });
@@ -65,7 +75,7 @@ export async function clone(options: CloneOptions): Promise<CloneResult> {
 async function resolveTarget(text: string): Promise<Place | undefined> {
   const location = parseLocation(text);
   if (location.partition !== undefined || existsSync(location.path)) return resolve(location);
-  refuseNewDevice(location.path);
+  refuseUnmakeable(location.path);
   return undefined;
 }
 
@@ -77,8 +87,9 @@ function openTarget(
   return options.dryRun ? openTargetToRead(place) : openTargetEnd(place);
 }
 
-function inspectSource({ place, medium, identity }: SourceEnd): Promise<DiskReport> {
-  return place.scope === 'disk' ? inspectDisk(medium, identity) : inspectSingle(medium, identity, place.name);
+function inspectSource({ place, medium, identity }: SourceEnd, { forensic }: CloneOptions): Promise<DiskReport> {
+  if (place.scope === 'volume') return inspectSingle(medium, identity, place.name);
+  return forensic ? inspectForensic(medium, identity) : inspectDisk(medium, identity);
 }
 
 interface Looked {
@@ -99,6 +110,12 @@ async function planAndRun(options: CloneOptions, looked: Looked): Promise<CloneR
     only: options.only,
     forensic,
   });
+  refuseLackOfRoom({
+    source: source.identity,
+    target: target.identity,
+    exists: isThere(target),
+    bytes: bytesOf(layout),
+  });
   const content = await targetContent(target.medium, { identity: target.identity, scope });
   const lineages = lineagesOf(target);
   refuseUnexpectedTarget({
@@ -118,7 +135,8 @@ async function planAndRun(options: CloneOptions, looked: Looked): Promise<CloneR
     alwaysCompare: options.detect === 'compare',
   });
   const prepared: PreparedClone = { source, sourceReport, layout, trust, armed, scope, forensic };
-  const plan = describePlan(prepared, { target, content });
+  const standby = isOurStandby({ source: source.identity, content, lineages });
+  const plan = describePlan(prepared, { target, content, standby });
   if (options.dryRun) return { plan, run: undefined };
   if (!(await options.confirm(plan))) throw notConfirmed(target.place.name);
   return { plan, run: await runOn(target, prepared, options) };
@@ -126,7 +144,7 @@ async function planAndRun(options: CloneOptions, looked: Looked): Promise<CloneR
 
 /** What is known of this target from earlier runs; nothing of a file that is not there yet. */
 function lineagesOf({ identity, place, medium }: SourceEnd | TargetEnd): CloneRecord[] {
-  if (identity.key === '') return [];
+  if (identity.key === '') return []; // not there yet
   const scope = { offset: place.offsetOnDisk, length: medium.size };
   return loadLineages(targetFolderPath(identity.key)).filter((record) => sameScope(record.scope, scope));
 }
@@ -147,13 +165,24 @@ async function runOn(
   }
 }
 
+/** Files get their key when they are made. */
+function isThere({ identity }: SourceEnd | TargetEnd): boolean {
+  return identity.key !== '';
+}
+
+/** Bytes that the clone reads and writes at most. */
+function bytesOf({ volumes, pieces }: CopyLayout): Bytes {
+  const used = volumes.reduce((sum, volume) => sum + volume.used, 0);
+  return pieces.reduce((sum, { bytes }) => sum + bytes.length, used);
+}
+
 function isTargetEnd(end: SourceEnd | TargetEnd): end is TargetEnd {
   return 'write' in end.medium;
 }
 
 function describePlan(
   { source, sourceReport, layout, trust, scope, forensic }: PreparedClone,
-  { target, content }: { target: SourceEnd | TargetEnd; content: TargetContent },
+  { target, content, standby }: { target: SourceEnd | TargetEnd; content: TargetContent; standby: boolean },
 ): ClonePlan {
   const volumes = layout.volumes.map((volume, index): PlannedVolumeFacts => {
     const decided = trust.volumes[index];
@@ -167,6 +196,7 @@ function describePlan(
       used: volume.used,
       detect: decided?.mode ?? 'first',
       detectReason: decided?.reason ?? '',
+      touched: decided?.touched ?? false,
     };
   });
   return {
@@ -175,16 +205,18 @@ function describePlan(
       ...plannedDisk(target.identity),
       path: target.place.name,
       size: target.medium.size,
-      exists: existsSync(target.place.path),
+      exists: isThere(target),
       content: content.summary,
       losses: content.losses,
       blank: content.blank,
+      standby: standby && volumes.every(({ touched }) => !touched),
+      unfinished: content.armed,
     },
     scope,
     forensic,
     layout: { source: layoutOf(sourceReport), before: layoutOf(content.report), after: layout.parts },
     volumes,
-    bytesToRead: volumes.reduce((sum, { used }) => sum + used, 0),
+    bytesToRead: bytesOf(layout),
     warnings: layout.warnings,
   };
 }

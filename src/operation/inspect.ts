@@ -2,6 +2,7 @@
 
 import { ToolError } from '../base/tool-error.js';
 import type { Bytes } from '../base/units.js';
+import { identify } from '../device/identity.js';
 import { usesOf } from '../device/in-use.js';
 import { stableNames, wholeDevices } from '../device/sysfs.js';
 import type { FilesystemState } from '../filesystem/plugin.js';
@@ -55,20 +56,18 @@ export interface DiskSummary {
 export async function disks(): Promise<DiskSummary[]> {
   const summaries: DiskSummary[] = [];
   for (const device of wholeDevices()) {
-    const base = {
-      path: device.path,
-      id: '',
-      model: '',
-      stableNames: stableNames(device),
-      size: device.size,
-      sectorSize: undefined,
-    };
     try {
       summaries.push(await summarise(device.path, { deep: false }));
     } catch (error) {
       if (!(error instanceof ToolError)) throw error;
+      const { id, model } = identify(device.path, device.size);
       summaries.push({
-        ...base,
+        path: device.path,
+        id,
+        model,
+        stableNames: stableNames(device),
+        size: device.size,
+        sectorSize: undefined,
         table: undefined,
         volumes: [],
         uses: usesOf(device.path),

@@ -154,7 +154,7 @@ async function openMaps({ folder, trust }: SessionOptions, record: CloneRecord):
   removeStaleMaps(own, trust, record);
   const maps: OpenedMap[] = [];
   for (const [index, volume] of record.volumes.entries()) {
-    const decided = trust.volumes[index] ?? { mode: 'first', reason: '', record: undefined };
+    const decided = trust.volumes[index] ?? { mode: 'first', reason: '', record: undefined, touched: false };
     const grid: Grid = { size: volume.size, blockSize: volume.blockSize };
     const path = join(own, volume.map);
     const known = decided.record ? await openBlockMap(path, grid, record.lineage) : undefined;
@@ -162,7 +162,7 @@ async function openMaps({ folder, trust }: SessionOptions, record: CloneRecord):
       maps.push({ map: known, trust: decided });
     } else {
       const map = await createBlockMap(path, grid, record.lineage);
-      const lost: VolumeTrust = { mode: 'compare', reason: 'its block map is damaged', record: undefined };
+      const lost: VolumeTrust = { ...decided, mode: 'compare', reason: 'its block map is damaged', record: undefined };
       maps.push({ map, trust: decided.record ? lost : decided });
     }
   }

@@ -18,7 +18,7 @@ import type { Extent } from '../map/extent.js';
 import { memoryBlockMap } from '../map/memory-block-map.js';
 import { planLayout } from '../plan/clone-plan.js';
 import { refuseSameMedium } from '../plan/guard.js';
-import { inspectDisk, inspectSingle } from '../plan/inspect.js';
+import { inspectDisk, inspectForensic, inspectSingle } from '../plan/inspect.js';
 import { memoryTarget } from '../source/memory.js';
 import { readOnlyTarget } from '../source/read-only.js';
 import { sliceSource } from '../source/slice.js';
@@ -87,7 +87,9 @@ async function compareEnds(source: SourceEnd, target: SourceEnd, options: Verify
   const layout = await planLayout({
     source: medium,
     report:
-      place.scope === 'disk' ? await inspectDisk(medium, identity) : await inspectSingle(medium, identity, place.name),
+      place.scope === 'volume'
+        ? await inspectSingle(medium, identity, place.name)
+        : await (options.forensic ? inspectForensic : inspectDisk)(medium, identity),
     target: {
       name: target.place.name,
       size: target.medium.size,

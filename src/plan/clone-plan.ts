@@ -15,7 +15,7 @@ import type { Source } from '../source/types.js';
 import { type Allocation, allocationOf, usedBytes } from './allocation.js';
 import type { DiskReport, VolumeReport } from './inspect.js';
 import { clearedEnd, composeSurroundings, type Piece } from './surroundings.js';
-import { printable } from './target-content.js';
+import { contentIdOf, printable } from './target-content.js';
 
 /** A volume that will be copied. */
 export interface PlannedVolume {
@@ -59,6 +59,7 @@ export interface LayoutOptions {
 export async function planLayout(options: LayoutOptions): Promise<CopyLayout> {
   const { source, report, target, only, forensic } = options;
   const warnings = (report.table?.warnings ?? []).map(({ message }) => message);
+  if (report.damage) warnings.push(`${report.damage}; the disk is copied as it is`);
   if (only && !report.table) throw optionNeedsDisks('--only');
   const image =
     report.table && fitTable(report.table, { targetSize: target.size, sectorSize: target.sectorSize, only });
@@ -87,7 +88,7 @@ export async function planLayout(options: LayoutOptions): Promise<CopyLayout> {
       used,
     })),
     warnings,
-    contentId: report.table?.id ?? kept[0]?.filesystem?.uuid ?? '',
+    contentId: await contentIdOf(source, report),
     sectorSize: report.sectorSize ?? target.sectorSize ?? 512,
   };
 }
@@ -167,12 +168,13 @@ export function layoutOf(report: DiskReport | undefined): LayoutPart[] {
 
 /** Who is who, for the plan. */
 export interface PlannedDisk {
+  readonly kind: DiskIdentity['kind'];
   readonly path: string;
   readonly id: string;
   readonly model: string;
   readonly size: Bytes;
 }
 
-export function plannedDisk({ path, id, model, size }: DiskIdentity): PlannedDisk {
-  return { path, id, model, size };
+export function plannedDisk({ kind, path, id, model, size }: DiskIdentity): PlannedDisk {
+  return { kind, path, id, model, size };
 }

@@ -1,9 +1,10 @@
 // Refusals before the first write. Each one was somebody's lost disk.
 // Invariant: nothing here writes, and no option switches off more than the one check it names.
 
-import { sep } from 'node:path';
+import { dirname, sep } from 'node:path';
 import {
   kernelNameWithYes,
+  lacksRoom,
   sameDisk,
   sourceInUse,
   targetHoldsData,
@@ -13,8 +14,10 @@ import {
   targetWasSource,
   wrongOverwriteId,
 } from '../base/errors/safety.js';
+import type { Bytes } from '../base/units.js';
 import { blockDeviceAt, type DiskIdentity } from '../device/identity.js';
 import { mediaBelow, mediumNode, usesOf } from '../device/in-use.js';
+import { freeSpace, occupiedBytes } from '../device/room.js';
 import type { CloneRecord } from '../state/record.js';
 import { isKnownSource } from '../state/roles.js';
 import type { TargetContent } from './target-content.js';
@@ -37,12 +40,12 @@ export function refuseUsedSource(source: string): void {
 
 /** Mounted, swap, holder of anything, read-only, or the place of our own state. */
 export function refuseUsedTarget(target: string, stateFolder: string): void {
-  const uses = usesOf(target);
-  if (uses.length > 0) throw targetInUse(target, uses);
-  if (blockDeviceAt(target)?.readOnly) throw targetReadOnly(target);
   const node = mediumNode(target);
   const folder = existingParent(stateFolder);
   if (node !== undefined && mediaBelow(folder).has(node)) throw targetHoldsState(target, stateFolder);
+  const uses = usesOf(target);
+  if (uses.length > 0) throw targetInUse(target, uses);
+  if (blockDeviceAt(target)?.readOnly) throw targetReadOnly(target);
 }
 
 function existingParent(folder: string): string {
@@ -50,6 +53,24 @@ function existingParent(folder: string): string {
     if (mediumNode(path) !== undefined) return path;
   }
   return sep;
+}
+
+export interface RoomQuestion {
+  readonly source: DiskIdentity;
+  readonly target: DiskIdentity;
+  /** False: the target file will be made. */
+  readonly exists: boolean;
+  /** Bytes that the clone writes at most. */
+  readonly bytes: Bytes;
+}
+
+/** A target file may have to grow. What it occupies already counts as room, and zeros of a source file stay holes. */
+export function refuseLackOfRoom({ source, target, exists, bytes }: RoomQuestion): void {
+  if (target.kind !== 'file') return;
+  const most = source.kind === 'file' ? Math.min(bytes, occupiedBytes(source.path)) : bytes;
+  const needed = most - (exists ? occupiedBytes(target.path) : 0);
+  const free = freeSpace(exists ? target.path : dirname(target.path));
+  if (needed > free) throw lacksRoom(target.path, { needed, free });
 }
 
 export interface OverwriteQuestion {
@@ -68,7 +89,9 @@ export interface OverwriteQuestion {
 export function refuseUnexpectedTarget(question: OverwriteQuestion): void {
   const { target, content, overwriteTarget, assumeYes } = question;
   if (overwriteTarget !== undefined) {
-    const accepted = [target.id, target.path, content.contentId].filter((id) => id !== '');
+    // A kernel name says nothing about the disk; the path of a file or a stable name does.
+    const path = target.volatileName ? '' : target.path;
+    const accepted = [target.id, path, content.contentId].filter((id) => id !== '');
     if (!accepted.includes(overwriteTarget)) throw wrongOverwriteId(target.path, overwriteTarget, target.id);
     return;
   }
@@ -79,12 +102,22 @@ export function refuseUnexpectedTarget(question: OverwriteQuestion): void {
 }
 
 /** This source was cloned here before, and what lies here now is still that clone (or an unfinished one). */
-function isOurStandby({ source, content, lineages }: OverwriteQuestion): boolean {
-  return lineages.some(
-    (record) =>
-      record.source.key === source.key &&
-      (content.armed
-        ? record.running !== undefined
-        : content.contentId !== '' && record.contentIds.includes(content.contentId)),
+export function isOurStandby({
+  source,
+  content,
+  lineages,
+}: Pick<OverwriteQuestion, 'source' | 'content' | 'lineages'>): boolean {
+  return lineages.some((record) => {
+    if (record.source.key !== source.key) return false;
+    if (content.armed) return record.running !== undefined;
+    return content.contentId !== '' && record.contentIds.includes(content.contentId) && hasNothingElse(content, record);
+  });
+}
+
+/** Partitions that somebody made since hold data that no clone put there, even if the disk kept its GUID. */
+function hasNothingElse({ report }: TargetContent, { volumes }: CloneRecord): boolean {
+  const partitions = report?.table?.partitions ?? [];
+  return partitions.every(({ extent }) =>
+    volumes.some(({ offset, size }) => offset === extent.offset && size === extent.length),
   );
 }

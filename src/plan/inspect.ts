@@ -1,5 +1,6 @@
 // Looks at a disk: its table, its volumes, what file system each holds and in what state. Reads, never writes.
 
+import { ToolError } from '../base/tool-error.js';
 import { FormatError } from '../base/u64.js';
 import type { Bytes } from '../base/units.js';
 import type { DiskIdentity } from '../device/identity.js';
@@ -31,6 +32,8 @@ export interface DiskReport {
   readonly sectorSize: Bytes | undefined;
   readonly table: PartitionTable | undefined;
   readonly volumes: readonly VolumeReport[];
+  /** Why the table could not be read; only forensic copies go on with it. Empty otherwise. */
+  readonly damage: string;
 }
 
 /** Throws ToolError if the table is damaged beyond use, or the disk cannot be read. */
@@ -43,13 +46,36 @@ export async function inspectDisk(disk: Source, identity: DiskIdentity): Promise
     const volume = sliceSource(disk, partition.extent, `${disk.name} ${name}`);
     volumes.push(await inspectVolume(volume, { name, partition }));
   }
-  return { identity, size: disk.size, sectorSize: table?.sectorSize ?? disk.sectorSize, table, volumes };
+  const sectorSize = table?.sectorSize ?? disk.sectorSize;
+  return { identity, size: disk.size, sectorSize, table, volumes, damage: '' };
 }
 
 /** The same for a single volume, which has no table of its own. */
 export async function inspectSingle(volume: Source, identity: DiskIdentity, name: string): Promise<DiskReport> {
   const report = await inspectVolume(volume, { name });
-  return { identity, size: volume.size, sectorSize: volume.sectorSize, table: undefined, volumes: [report] };
+  return withoutTable(volume, identity, report);
+}
+
+/** As `inspectDisk`; but a table that is damaged beyond use does not stop a forensic copy, which rests on no table. */
+export async function inspectForensic(disk: Source, identity: DiskIdentity): Promise<DiskReport> {
+  try {
+    return await inspectDisk(disk, identity);
+  } catch (error) {
+    if (!(error instanceof ToolError) || error.family !== 'filesystem') throw error;
+    const whole = { name: 'the whole disk', partition: undefined, extent: { offset: 0, length: disk.size } };
+    const content = {
+      filesystem: undefined,
+      plugin: undefined,
+      state: CLEAN,
+      unrecognised: 'a damaged partition table',
+    };
+    return withoutTable(disk, identity, { ...whole, ...content }, error.message);
+  }
+}
+
+function withoutTable(medium: Source, identity: DiskIdentity, volume: VolumeReport, damage = ''): DiskReport {
+  const { size, sectorSize } = medium;
+  return { identity, size, sectorSize, table: undefined, volumes: [volume], damage };
 }
 
 async function inspectVolume(

@@ -1,11 +1,12 @@
 // What a target holds now, and so what would be lost. Reads a few MiB, wherever the target is long.
 // Invariant: what is not provably blank holds data.
 
+import { digestOf } from '../base/digest.js';
 import { ToolError } from '../base/tool-error.js';
 import { formatBytes, MiB } from '../base/units.js';
 import type { DiskIdentity } from '../device/identity.js';
 import type { Source } from '../source/types.js';
-import { looksArmed } from '../state/marker.js';
+import { ARMED_HEAD_LENGTH, looksArmed } from '../state/marker.js';
 import { type DiskReport, inspectDisk, inspectSingle, type VolumeReport } from './inspect.js';
 
 export interface TargetContent {
@@ -14,7 +15,7 @@ export interface TargetContent {
   readonly summary: string;
   /** One line a partition or file system that would be lost. */
   readonly losses: readonly string[];
-  /** Disk GUID, MBR signature or file system UUID; empty if there is none. */
+  /** As `contentIdOf` makes it; empty where there is nothing, or an unfinished clone. */
   readonly contentId: string;
   /** The unfinished target of an ectype run. */
   readonly armed: boolean;
@@ -37,20 +38,36 @@ export async function targetContent(
       scope === 'disk' ? await inspectDisk(target, identity) : await inspectSingle(target, identity, 'the volume');
   } catch (error) {
     if (!(error instanceof ToolError) || error.family !== 'filesystem') throw error;
-    return { ...base, summary: `a damaged partition table (${error.message})`, report: undefined };
+    const contentId = await digestOfHead(target);
+    return { ...base, summary: `a damaged partition table (${error.message})`, contentId, report: undefined };
   }
   const [first] = report.volumes;
+  const contentId = await contentIdOf(target, report);
   if (report.table) {
-    const { kind, id, partitions } = report.table;
+    const { kind, partitions } = report.table;
     const summary = `${kind.toUpperCase()} with ${partitions.length} ${partitions.length === 1 ? 'partition' : 'partitions'}`;
-    return { ...base, summary, losses: report.volumes.map(describeVolume), contentId: id, report };
+    return { ...base, summary, losses: report.volumes.map(describeVolume), contentId, report };
   }
   if (first?.filesystem) {
     const summary = `a file system (${first.filesystem.kind})`;
-    return { ...base, summary, losses: [describeVolume(first)], contentId: first.filesystem.uuid, report };
+    return { ...base, summary, losses: [describeVolume(first)], contentId, report };
   }
   const blank = await isBlank(target);
-  return { ...base, blank, summary: blank ? 'nothing' : 'data of an unknown kind', report };
+  if (blank) return { ...base, blank, summary: 'nothing', report };
+  return { ...base, summary: 'data of an unknown kind', contentId, report };
+}
+
+/** Tells one content from another: disk GUID, MBR signature, file system UUID, else a digest of what it begins with. */
+export async function contentIdOf(medium: Source, { table, volumes }: DiskReport): Promise<string> {
+  const id = table ? table.id : volumes[0]?.filesystem?.uuid;
+  return id || digestOfHead(medium);
+}
+
+/** Runs that do not end leave a marker there, so that an old head is never taken for a whole clone. */
+async function digestOfHead(medium: Source): Promise<string> {
+  const head = Buffer.alloc(Math.min(ARMED_HEAD_LENGTH, medium.size));
+  await medium.read(head, 0);
+  return `head ${digestOf(head).toString('hex')}`;
 }
 
 /** "partition 2: ext4 "root", 1.2 GiB used of 20 GiB, last written 2026-03-01" */

@@ -15,6 +15,8 @@ export type DetectMode = 'first' | 'hash' | 'compare';
 export interface VolumeTrust {
   readonly mode: DetectMode;
   readonly reason: string;
+  /** The target's own token says that it was written to since the last run. */
+  readonly touched: boolean;
   /** Block map of an earlier run that still holds; only with `hash`. */
   readonly record: VolumeRecord | undefined;
 }
@@ -53,20 +55,8 @@ export async function decideTrust(options: TrustOptions): Promise<Trust> {
   const chosen = unfinished
     ? { record: unfinished, holding: new Set(unfinished.volumes) }
     : await bestMatch(lineages, target);
-  const touched = (await looksArmed(target))
-    ? 'another run left the target unfinished'
-    : 'the target was used or changed since the last run';
-  const volumes = places.map((place): VolumeTrust => {
-    if (options.alwaysCompare) return { mode: 'compare', reason: 'asked for', record: undefined };
-    if (lineages.length === 0)
-      return { mode: 'first', reason: 'never cloned to this target before', record: undefined };
-    if (!chosen) return { mode: 'compare', reason: touched, record: undefined };
-    const record = chosen.record.volumes.find((volume) => sameGrid(volume, place));
-    if (!record) return { mode: 'first', reason: 'new on this target', record: undefined };
-    if (chosen.holding.has(record)) return { mode: 'hash', reason: '', record };
-    const reason = record.targetToken === undefined ? 'its content has no token that would show a change' : touched;
-    return { mode: 'compare', reason, record: undefined };
-  });
+  const armed = await looksArmed(target);
+  const volumes = places.map((place) => trustOf(place, { options, chosen, armed }));
   return {
     lineage: chosen?.record,
     unfinished: chosen?.record.running !== undefined,
@@ -75,17 +65,47 @@ export async function decideTrust(options: TrustOptions): Promise<Trust> {
   };
 }
 
+interface Chosen {
+  readonly record: CloneRecord;
+  /** Volumes of which the target still holds what the record says. */
+  readonly holding: ReadonlySet<VolumeRecord>;
+}
+
+function trustOf(
+  place: Place,
+  { options, chosen, armed }: { options: TrustOptions; chosen: Chosen | undefined; armed: boolean },
+): VolumeTrust {
+  const { lineages, alwaysCompare } = options;
+  const undecided = { record: undefined, touched: false };
+  if (lineages.length === 0) {
+    return alwaysCompare
+      ? { ...undecided, mode: 'compare', reason: 'asked for' }
+      : { ...undecided, mode: 'first', reason: 'never cloned to this target before' };
+  }
+  const known = (chosen ? [chosen.record] : lineages)
+    .flatMap(({ volumes }) => volumes)
+    .filter((v) => sameGrid(v, place));
+  const record = known.find((volume) => chosen?.holding.has(volume));
+  const touched = !armed && !record && known.some(({ targetToken }) => targetToken !== undefined);
+  if (alwaysCompare) return { ...undecided, mode: 'compare', reason: 'asked for', touched };
+  if (record) return { ...undecided, mode: 'hash', reason: '', record };
+  if (chosen && known.length === 0) return { ...undecided, mode: 'first', reason: 'new on this target' };
+  if (armed) return { ...undecided, mode: 'compare', reason: 'another run left the target unfinished' };
+  const tokenless = known.length > 0 && !touched;
+  const reason = tokenless
+    ? 'its content has no token that would show a change'
+    : 'the target was used or changed since the last run';
+  return { mode: 'compare', reason, record: undefined, touched };
+}
+
 function sameGrid(volume: VolumeRecord, { offset, size }: Place): boolean {
   return volume.offset === offset && volume.size === size && volume.blockSize === BLOCK_SIZE;
 }
 
 /** The history whose tokens agree with most of what the target holds now; undefined if none agrees anywhere. */
-async function bestMatch(
-  lineages: readonly CloneRecord[],
-  target: Source,
-): Promise<{ record: CloneRecord; holding: ReadonlySet<VolumeRecord> } | undefined> {
+async function bestMatch(lineages: readonly CloneRecord[], target: Source): Promise<Chosen | undefined> {
   const tokens = new Map<string, string | undefined>();
-  let best: { record: CloneRecord; holding: ReadonlySet<VolumeRecord> } | undefined;
+  let best: Chosen | undefined;
   for (const record of lineages) {
     const holding = new Set<VolumeRecord>();
     for (const volume of record.volumes) {

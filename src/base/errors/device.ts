@@ -14,6 +14,9 @@ const ERRNO_TEXT: Readonly<Record<string, string>> = {
   ENOMEDIUM: 'no medium found',
   ENXIO: 'no such device or address',
   EFBIG: 'file too large',
+  EEXIST: 'something of that name is there already',
+  ENOTDIR: 'not a directory',
+  EINVAL: 'invalid argument',
 };
 
 /** An errno in words, with its name for the search engine; other errors as they say. */
@@ -61,6 +64,25 @@ export function notADisk(path: string, what: string): ToolError {
     message: `${path} is ${what}: neither a block device nor a raw image file`,
     hint: 'Name a disk (/dev/…), a partition, or a raw image file',
     details: { path, what },
+  });
+}
+
+export function emptyMedium(name: string): ToolError {
+  return new ToolError({
+    code: 'device.empty',
+    message: `${name} is empty (0 bytes): there is nothing to clone`,
+    hint: 'Check the name, and that the drive holds a medium',
+    details: { name },
+  });
+}
+
+/** A file that is to be made has no folder to be made in. */
+export function noFolder(path: string, folder: string): ToolError {
+  return new ToolError({
+    code: 'device.no-folder',
+    message: `cannot make ${path}: there is no folder ${folder}`,
+    hint: 'Make the folder first, or name another place',
+    details: { path, folder },
   });
 }
 

@@ -132,9 +132,9 @@ export function targetTooSmall({ needed, targetSize }: { needed: Bytes; targetSi
   return new ToolError({
     code: 'safety.target-too-small',
     message:
-      `the target is ${formatBytesExact(missing)} too small: the partitions and their table need ` +
+      `the target is ${formatBytesExact(missing)} too small: the clone needs ` +
       `${formatBytesExact(needed)}, the target has ${formatBytesExact(targetSize)}`,
-    hint: 'Choose a larger target, or leave out partitions',
+    hint: 'Choose a larger target, or leave out partitions with --only',
     details: { needed, targetSize, missing },
   });
 }

@@ -1,6 +1,7 @@
 // Refusals (exit status 3): nothing was written.
 
 import { ToolError } from '../tool-error.js';
+import { type Bytes, formatBytesExact } from '../units.js';
 
 export function inUseByAnother(name: string): ToolError {
   return new ToolError({
@@ -56,6 +57,19 @@ export function targetReadOnly(target: string): ToolError {
   });
 }
 
+/** A target file would not fit on the file system where it lies. */
+export function lacksRoom(target: string, { needed, free }: { needed: Bytes; free: Bytes }): ToolError {
+  const missing = needed - free;
+  return new ToolError({
+    code: 'safety.lacks-room',
+    message:
+      `there is no room for ${target}: it may grow by ${formatBytesExact(needed)}, and its file system has ` +
+      `${formatBytesExact(free)} left: ${formatBytesExact(missing)} too little`,
+    hint: 'Make room there, or choose another place for the target file',
+    details: { target, needed, free, missing },
+  });
+}
+
 export function targetWasSource(target: string, id: string): ToolError {
   return new ToolError({
     code: 'safety.target-was-source',
@@ -96,7 +110,7 @@ export function notConfirmed(target: string): ToolError {
   return new ToolError({
     code: 'safety.not-confirmed',
     message: `${target} was not confirmed; nothing was written`,
-    hint: `Type the target's name when asked`,
+    hint: 'Answer the question as it asks you to; nothing else counts as yes',
     details: { target },
   });
 }
