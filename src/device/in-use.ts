@@ -88,7 +88,10 @@ export function mediumNode(path: string): MediumNode | undefined {
   return nodeOf(path);
 }
 
-/** Every device made of `path`: partitions, holders and loop devices over it, again and again. Itself included if a device. */
+/**
+ * Every device made of `path`: partitions, holders and loop devices over it, again and again. Itself included if a
+ * device. A second loop device over the same file is another name of the first.
+ */
 function devicesAbove(path: string): BlockDevice[] {
   const found = new Map<string, BlockDevice>();
   const add = (device: BlockDevice | undefined): void => {
@@ -97,6 +100,8 @@ function devicesAbove(path: string): BlockDevice[] {
     partitionsOf(device).forEach(add);
     holdersOf(device).forEach(add);
     loopsOver(`b:${device.number}`).forEach(add);
+    const file = device.backingFile === undefined ? undefined : nodeOf(device.backingFile);
+    if (file !== undefined) loopsOver(file).forEach(add);
   };
   const node = nodeOf(path);
   if (node === undefined) return [];
@@ -127,12 +132,8 @@ export function usesOf(path: string): string[] {
   }
   for (const device of above) {
     for (const holder of holdersOf(device)) uses.push(`${holder.path} is made of ${device.path}`);
-    if (
-      device.backingFile !== undefined &&
-      nodeOf(device.backingFile) !== undefined &&
-      nodes.has(nodeOf(device.backingFile))
-    ) {
-      if (`b:${device.number}` !== nodeOf(path)) uses.push(`attached as ${device.path}`);
+    if (device.backingFile !== undefined && `b:${device.number}` !== nodeOf(path)) {
+      uses.push(`attached as ${device.path}`);
     }
   }
   return [...new Set(uses)];

@@ -3,9 +3,10 @@
 
 import { accessSync, closeSync, constants, existsSync, ftruncateSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { cannotOpen, noFolder, notADisk } from '../base/errors/device.js';
+import { cannotOpen, noFolder } from '../base/errors/device.js';
 import { noSuchPartition } from '../base/errors/partition.js';
 import { noTable } from '../base/errors/usage.js';
+import type { ToolError } from '../base/tool-error.js';
 import type { Bytes } from '../base/units.js';
 import { blockDeviceAt, type DiskIdentity, identify } from '../device/identity.js';
 import { blockDevice, partitionsOf } from '../device/sysfs.js';
@@ -48,7 +49,7 @@ export interface TargetEnd {
 export async function resolve(location: Location): Promise<Place> {
   const { path, partition } = location;
   const name = formatLocation(location);
-  if (!existsSync(path)) throw cannotOpen(path, Object.assign(new Error('no such file'), { code: 'ENOENT' }));
+  if (!existsSync(path)) throw missing(path);
   const device = blockDeviceAt(path);
   if (partition === undefined) {
     const scope = device && device.partition > 0 ? 'volume' : 'disk';
@@ -58,6 +59,10 @@ export async function resolve(location: Location): Promise<Place> {
   const node = device && partitionsOf(device).find((each) => each.partition === partition);
   const base = { location, name, scope: 'volume', offsetOnDisk: extent.offset } as const;
   return node && existsSync(node.path) ? { ...base, path: node.path, extent: undefined } : { ...base, path, extent };
+}
+
+function missing(path: string): ToolError {
+  return cannotOpen(path, Object.assign(new Error('no such file'), { code: 'ENOENT' }));
 }
 
 async function partitionExtent(path: string, number: number): Promise<Extent> {
@@ -162,7 +167,7 @@ export function createTargetFile(path: string, size: Bytes): void {
 
 /** Throws unless a new file can be made at `path`. Devices are never made. */
 export function refuseUnmakeable(path: string): void {
-  if (path.startsWith('/dev/') && !path.startsWith('/dev/shm/')) throw notADisk(path, 'a device that does not exist');
+  if (path.startsWith('/dev/') && !path.startsWith('/dev/shm/')) throw missing(path);
   const folder = dirname(path);
   if (!existsSync(folder)) throw noFolder(path, folder);
   try {

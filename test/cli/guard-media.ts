@@ -1,0 +1,329 @@
+// Targets and sources that are refused because of what and where they are. Each refusal wrote nothing.
+
+import { copyFileSync, existsSync, linkSync, mkdirSync, symlinkSync, truncateSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { clones, ectype, refuses } from '../support/cli.js';
+import { HAS_LOOP, withLoopDevice } from '../support/loop.js';
+import { withNtfsMounted } from '../support/ntfs-mount.js';
+import { makeNtfs } from '../support/ntfs-volume.js';
+import { run, tryRun } from '../support/run.js';
+import { emptyFile, SAMPLE_SIZE, sampleDisk } from '../support/sample-disk.js';
+import { scratchFolder } from '../support/scratch.js';
+
+const MiB = 1 << 20;
+const scratch = scratchFolder();
+const cli = ectype(scratch);
+const source = sampleDisk(scratch, 'source.img');
+const path = (name: string): string => join(scratch, name);
+const blank = (name: string, size = SAMPLE_SIZE): string => emptyFile(path(name), size);
+const rooted = HAS_LOOP ? test : test.skip;
+
+function mountExt4<T>(image: string, size: number, work: (folder: string) => T): T {
+  emptyFile(image, size);
+  run('mke2fs', ['-q', '-F', '-t', 'ext4', '-E', 'lazy_itable_init=0,lazy_journal_init=0', image]);
+  const folder = `${image}.mounted`;
+  mkdirSync(folder);
+  run('mount', ['-t', 'ext4', '-o', 'loop', image, folder]);
+  try {
+    return work(folder);
+  } finally {
+    run('umount', [folder]);
+  }
+}
+
+test('a target that is too small, with the exact gap', () => {
+  // The last partition ends at 14 MiB; behind it come 32 sectors of entries and the header.
+  const needed = 14 * MiB + 33 * 512;
+  for (const size of [0, 1, MiB, needed - 512]) {
+    const target = blank('small.img', size);
+    const error = refuses(cli, ['clone', '--yes', source, target], {
+      status: 3,
+      code: 'safety.target-too-small',
+      message: /too small: the clone needs/,
+      untouched: [source, target],
+    });
+    assert.equal(error['details'], { needed, targetSize: size, missing: needed - size });
+  }
+  clones(cli, [source, blank('just.img', needed)]);
+});
+
+test('a bare file system onto less than its size', () => {
+  const bare = path('bare.img');
+  makeNtfs(bare, { size: 4 * MiB, clusterSize: 4096 });
+  const target = blank('bare-target.img', 4 * MiB - 1);
+  const error = refuses(cli, ['clone', '--yes', bare, target], {
+    status: 3,
+    code: 'safety.target-too-small',
+    message: /the target is 1 byte too small/,
+    untouched: [bare, target],
+  });
+  assert.is((error['details'] as Record<string, number>)['missing'], 1);
+});
+
+test('one disk under two names: the same path, a link, a hard link', () => {
+  symlinkSync(source, path('link.img'));
+  linkSync(source, path('hard.img'));
+  for (const other of [source, path('link.img'), path('hard.img'), join(scratch, '.', 'source.img')]) {
+    for (const words of [
+      [source, other],
+      [other, source],
+    ]) {
+      refuses(cli, ['clone', '--yes', '--overwrite-target', source, ...words], {
+        status: 3,
+        code: 'safety.same-disk',
+        message: /both names mean the same medium/,
+        untouched: [source],
+      });
+    }
+  }
+  assert.is(cli.run(['verify', source, path('link.img')]).status, 3);
+});
+
+rooted('one disk under two names: a file and the loop device over it, and two loop devices', () => {
+  withLoopDevice(source, (loop) => {
+    for (const words of [
+      [source, loop],
+      [loop, source],
+    ]) {
+      refuses(cli, ['clone', '--yes', ...words], {
+        status: 3,
+        code: 'safety.same-disk',
+        message: /lies on/,
+        untouched: [source],
+      });
+    }
+    withLoopDevice(path('hard.img'), (second) => {
+      refuses(cli, ['clone', '--yes', '--overwrite-target', second, loop, second], {
+        status: 3,
+        code: 'safety.target-in-use',
+        message: new RegExp(`attached as ${loop}`),
+        untouched: [source],
+      });
+    });
+  });
+});
+
+rooted('a source on a file system of the target, and a target on a file system of the source', () => {
+  const host = path('host.img');
+  mountExt4(host, 48 * MiB, (folder) => {
+    const inner = join(folder, 'inner.img');
+    copyFileSync(source, inner);
+    run('sync', ['-f', folder]);
+    const loop = run('losetup', ['-j', host, '-O', 'NAME', '-n']).trim();
+    for (const outer of [loop, host]) {
+      refuses(cli, ['clone', '--yes', inner, outer], {
+        status: 3,
+        code: 'safety.same-disk',
+        message: /inner.img lies on/,
+        untouched: [inner],
+      });
+      refuses(cli, ['clone', '--yes', outer, inner], {
+        status: 3,
+        code: 'safety.same-disk',
+        message: /inner.img lies on/,
+        untouched: [inner],
+      });
+    }
+    refuses(cli, ['clone', '--yes', loop, join(folder, 'new.img')], {
+      status: 3,
+      code: 'safety.source-in-use',
+      message: /mounted on/,
+      untouched: [inner],
+    });
+    assert.not.ok(existsSync(join(folder, 'new.img')));
+  });
+});
+
+rooted('a mounted target, as a device, as the file behind it, and as a mounted source', () => {
+  const mounted = path('mounted.img');
+  mountExt4(mounted, 24 * MiB, (folder) => {
+    run('mount', ['-o', 'remount,ro', folder]);
+    run('sync');
+    const loop = run('losetup', ['-j', mounted, '-O', 'NAME', '-n']).trim();
+    for (const target of [loop, mounted]) {
+      refuses(cli, ['clone', '--yes', '--overwrite-target', target, source, target], {
+        status: 3,
+        code: 'safety.target-in-use',
+        message: /is in use: mounted on \/\S+mounted\.img\.mounted/,
+        untouched: [mounted, source],
+      });
+      refuses(cli, ['clone', '--yes', target, path('never.img')], {
+        status: 3,
+        code: 'safety.source-in-use',
+        message: /could change while it is copied: mounted on/,
+        untouched: [mounted, path('never.img')],
+      });
+    }
+  });
+});
+
+rooted('a target that ntfs-3g has mounted from a raw file', async () => {
+  const image = path('fuse.img');
+  makeNtfs(image, { size: 20 * MiB, clusterSize: 4096 });
+  await withNtfsMounted(
+    image,
+    () =>
+      refuses(cli, ['clone', '--yes', '--overwrite-target', image, source, image], {
+        status: 3,
+        code: 'safety.target-in-use',
+        message: /is in use: mounted on/,
+        untouched: [image],
+      }),
+    { options: 'ro' },
+  );
+});
+
+rooted('a target that is swap space in use', () => {
+  const file = blank('swap.img', 24 * MiB);
+  withLoopDevice(file, (loop) => {
+    run('mkswap', [loop]);
+    if (tryRun('swapon', [loop]).status !== 0) return console.log('swapon is not allowed here: not tested');
+    try {
+      for (const target of [loop, file]) {
+        refuses(cli, ['clone', '--yes', '--overwrite-target', target, source, target], {
+          status: 3,
+          code: 'safety.target-in-use',
+          message: /swap space in use/,
+          untouched: [file],
+        });
+      }
+    } finally {
+      run('swapoff', [loop]);
+    }
+  });
+});
+
+rooted('a file that is attached as a loop device is no target under its own name', () => {
+  const file = blank('attached.img');
+  withLoopDevice(file, (loop) => {
+    refuses(cli, ['clone', '--yes', source, file], {
+      status: 3,
+      code: 'safety.target-in-use',
+      message: new RegExp(`attached as ${loop}`),
+      untouched: [file],
+    });
+    clones(cli, [source, loop]);
+  });
+});
+
+rooted('a target that holds the state folder', () => {
+  const image = path('state-host.img');
+  mountExt4(image, 24 * MiB, (folder) => {
+    const inside = ectype(folder);
+    const loop = run('losetup', ['-j', image, '-O', 'NAME', '-n']).trim();
+    for (const target of [loop, image]) {
+      const { status, events } = inside.json(['clone', '--yes', '--overwrite-target', target, source, target]);
+      assert.is(status, 3);
+      assert.is(events.at(-1)?.['code'], 'safety.target-holds-state');
+    }
+  });
+});
+
+rooted('a read-only target', () => {
+  const file = blank('read-only.img');
+  withLoopDevice(
+    file,
+    (loop) => {
+      for (const options of [[], ['--dry-run']]) {
+        refuses(cli, ['clone', '--yes', ...options, source, loop], {
+          status: 3,
+          code: 'safety.target-read-only',
+          message: /is read-only/,
+          untouched: [file],
+        });
+      }
+    },
+    { readOnly: true },
+  );
+  withLoopDevice(file, (loop) => {
+    // The kernel keeps this mark after the device is detached: it must be taken back.
+    run('blockdev', ['--setro', loop]);
+    try {
+      refuses(cli, ['clone', '--yes', source, loop], {
+        status: 3,
+        code: 'safety.target-read-only',
+        message: /is read-only/,
+        untouched: [file],
+      });
+    } finally {
+      run('blockdev', ['--setrw', loop]);
+    }
+  });
+});
+
+rooted('a target with other sectors than the source', () => {
+  const file = blank('sectors.img');
+  const refusal = { status: 3, code: 'safety.sector-size-differs', untouched: [file, source] };
+  withLoopDevice(
+    file,
+    (loop) =>
+      refuses(cli, ['clone', '--yes', source, loop], {
+        ...refusal,
+        message: /sectors of 512 bytes and the target of 4096/,
+      }),
+    { sectorSize: 4096 },
+  );
+  refuses(cli, ['clone', '--yes', '--sector-size', '4096', source, file], {
+    ...refusal,
+    message: /sectors of 512 bytes and the target of 4096/,
+  });
+});
+
+rooted('no room for a target file', () => {
+  mountExt4(path('full.img'), 4 * MiB, (folder) => {
+    const target = join(folder, 'clone.img');
+    const error = refuses(cli, ['clone', '--yes', '--forensic', source, target], {
+      status: 3,
+      code: 'safety.lacks-room',
+      message: /there is no room for .*clone.img: it may grow by .* too little$/,
+      untouched: [target],
+    });
+    const { needed, free, missing } = error['details'] as Record<string, number>;
+    assert.is(missing, Number(needed) - Number(free));
+    const sparse = emptyFile(target, SAMPLE_SIZE);
+    refuses(cli, ['clone', '--yes', '--forensic', source, sparse], {
+      status: 3,
+      code: 'safety.lacks-room',
+      message: /no room/,
+      untouched: [sparse],
+    });
+  });
+});
+
+test('what is no disk, is not there, or cannot be made', () => {
+  mkdirSync(path('folder'));
+  run('mkfifo', [path('fifo')]);
+  const target = path('unmade.img');
+  const there = blank('there.img');
+  const cases: readonly (readonly [from: string, to: string, code: string, message: RegExp])[] = [
+    [path('folder'), target, 'device.not-a-disk', /is a directory/],
+    ['/dev/null', target, 'device.not-a-disk', /is a character device/],
+    [path('fifo'), target, 'device.not-a-disk', /is a special file/],
+    [path('missing'), target, 'device.cannot-open', /no such file or directory \(ENOENT\)/],
+    [source, path('folder'), 'device.not-a-disk', /a directory, which cannot be a target/],
+    [source, '/dev/null', 'device.not-a-disk', /a character device, which cannot be a target/],
+    [source, path('fifo'), 'device.not-a-disk', /a special file, which cannot be a target/],
+    [source, join(path('nowhere'), 'a.img'), 'device.no-folder', /there is no folder \S+nowhere$/],
+    [source, '/dev/no-such-disk', 'device.cannot-open', /no such file or directory/],
+    [source, join(there, 'x'), 'device.cannot-open', /./],
+  ];
+  for (const [from, to, code, message] of cases) {
+    refuses(cli, ['clone', '--yes', from, to], { status: 4, code, message, untouched: [target, there, source] });
+    assert.not.ok(existsSync(target));
+  }
+});
+
+test('a source that ends before its table says', () => {
+  const cut = sampleDisk(scratch, 'cut.img');
+  truncateSync(cut, 8 * MiB);
+  refuses(cli, ['clone', '--yes', cut, path('cut-target.img')], {
+    status: 5,
+    code: 'filesystem.partition-outside',
+    message: /partition 2 "root" spans/,
+    untouched: [cut, path('cut-target.img')],
+  });
+});
+
+test.run();
