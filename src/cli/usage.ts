@@ -51,7 +51,8 @@ const COMMANDS = ['clone', 'disks', 'doctor', 'inspect', 'verify'];
 export function usageError(error: unknown, words: readonly string[]): ToolError {
   const text = error instanceof Error ? error.message : String(error);
   const [first = ''] = text.split('\n');
-  if (/^Command not found/.test(first)) return unknownCommand(words.join(' '), COMMANDS);
+  if (/^Command not found/.test(first))
+    return unknownCommand(words.filter((word) => !word.startsWith('-')).join(' '), COMMANDS);
   const problem = first.slice(0, 1).toLowerCase() + first.slice(1).replace(/\.$/, '');
   return badSyntax(problem, COMMANDS.find((name) => words.includes(name)) ?? '');
 }

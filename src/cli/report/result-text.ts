@@ -30,7 +30,11 @@ export function verifyText(source: string, target: string, result: VerifyResult)
     .slice(0, 20)
     .map(({ volume, offset, length }) => `  ${volume}: ${length} bytes at ${offset}`);
   const more = differenceCount > shown.length ? [`  and ${differenceCount - shown.length} more`] : [];
-  return [`${target} differs from ${source} in ${differenceCount} blocks:`, ...shown, ...more].join('\n');
+  return [
+    `${target} differs from ${source} in ${differenceCount} ${differenceCount === 1 ? 'block' : 'blocks'}:`,
+    ...shown,
+    ...more,
+  ].join('\n');
 }
 
 function amountsLine(amounts: Amounts, seconds: number): string {
