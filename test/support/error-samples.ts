@@ -1,0 +1,110 @@
+// Every error of base/errors with fixed arguments: what the golden file renders.
+
+import * as device from '../../src/base/errors/device.js';
+import * as filesystem from '../../src/base/errors/filesystem.js';
+import * as partition from '../../src/base/errors/partition.js';
+import * as run from '../../src/base/errors/run.js';
+import * as safety from '../../src/base/errors/safety.js';
+import * as state from '../../src/base/errors/state.js';
+import * as usage from '../../src/base/errors/usage.js';
+import type { ToolError } from '../../src/base/tool-error.js';
+
+const GiB = 2 ** 30;
+
+function failed(code: string): Error {
+  return Object.assign(new Error(`${code}: as Node says it`), { code });
+}
+
+/** By the name of the function; several where the text depends on what happened. */
+export const SAMPLES: Readonly<Record<string, readonly ToolError[]>> = {
+  cannotOpen: ['EACCES', 'EPERM', 'EBUSY', 'ENOENT', 'EROFS', 'ENOMEDIUM', 'ENXIO', 'EEXIST', 'ENOTDIR', 'EWHAT'].map(
+    (code) => device.cannotOpen('/dev/sdb', failed(code)),
+  ),
+  nativeMissing: [device.nativeMissing(new Error('Cannot find module'))],
+  notADisk: [
+    device.notADisk('/tmp', 'a directory'),
+    device.notADisk('fifo', 'a special file, which cannot be a target'),
+  ],
+  emptyMedium: [device.emptyMedium('/dev/sdb')],
+  noFolder: [device.noFolder('backup/disk.img', 'backup')],
+  cannotRead: [device.cannotRead('/dev/sdb', 1.25 * GiB, 65536, failed('EIO'))],
+  readPastEnd: [device.readPastEnd('disk.img', 5 * GiB, 4096)],
+  cannotWrite: [
+    device.cannotWrite('/dev/sdb', 0, 65536, failed('EIO')),
+    device.cannotWrite('disk.img', 3 * GiB, 65536, failed('ENOSPC')),
+    device.cannotWrite('disk.img', 2 ** 32, 65536, failed('EFBIG')),
+  ],
+  cannotFlush: [device.cannotFlush('/dev/sdb', failed('EIO'))],
+  readBackDiffers: [device.readBackDiffers('/dev/sdb', 32 * GiB)],
+  sourceUnclean: [
+    filesystem.sourceUnclean(
+      'partition 2 "root"',
+      'ext4',
+      'its journal was not replayed (needs_recovery is set)',
+      'Mount it and unmount it, or run `e2fsck -p`',
+    ),
+  ],
+  gptDamaged: [
+    partition.gptDamaged('/dev/sda', { primary: 'the primary is missing', backup: 'the backup is cut off' }),
+  ],
+  tableSectorSizeDiffers: [partition.tableSectorSizeDiffers('/dev/sda', { table: 512, disk: 4096 })],
+  sectorSizeUnsupported: [partition.sectorSizeUnsupported('/dev/sda', 8192)],
+  partitionOutside: [
+    partition.partitionOutside(
+      '/dev/sda',
+      'partition 2',
+      { first: 9, last: 99, lowest: 34, highest: 90 },
+      'what it may use',
+    ),
+  ],
+  partitionReversed: [partition.partitionReversed('/dev/sda', 'partition 2', { first: 99, last: 9 })],
+  partitionNumbersImpossible: [partition.partitionNumbersImpossible('/dev/sda', 'partition 2')],
+  partitionsOverlap: [
+    partition.partitionsOverlap(
+      '/dev/sda',
+      { label: 'partition 1', first: 34, last: 99 },
+      { label: 'partition 2', first: 90, last: 199 },
+    ),
+  ],
+  ebrLoop: [partition.ebrLoop('/dev/sda', 2048)],
+  ebrOutside: [partition.ebrOutside('/dev/sda', { at: 2048, to: 9, lowest: 2048, highest: 8191 })],
+  ebrDamaged: [partition.ebrDamaged('/dev/sda', { at: 2048, to: 4096 })],
+  tooManyLogicals: [partition.tooManyLogicals('/dev/sda', 256)],
+  targetTooSmall: [
+    partition.targetTooSmall({ needed: 500 * GiB, targetSize: 480 * GiB }),
+    partition.targetTooSmall({ needed: 1024, targetSize: 1023 }),
+  ],
+  sectorSizeChange: [partition.sectorSizeChange({ source: 512, target: 4096 })],
+  noSuchPartition: [
+    partition.noSuchPartition(9, [1, 2, 5]),
+    partition.noSuchPartition(2, [1]),
+    partition.noSuchPartition(1, []),
+  ],
+  interrupted: [run.interrupted()],
+  interruptedUntouched: [run.interruptedUntouched()],
+  sourceChanged: [run.sourceChanged(['partition 1', 'partition 2 "root"'])],
+  verifyFailed: [run.verifyFailed('/dev/sdb', 1, {}), run.verifyFailed('/dev/sdb', 12, { differing: [] })],
+  inUseByAnother: [safety.inUseByAnother('disk.img')],
+  sameDisk: [safety.sameDisk('/dev/sda', '/dev/loop0', '/dev/loop0 lies on /dev/sda')],
+  targetInUse: [safety.targetInUse('/dev/sdb', ['mounted on /home (/dev/sdb1)', 'swap space in use (/dev/sdb2)'])],
+  sourceInUse: [safety.sourceInUse('/dev/sda', ['mounted on / (/dev/sda2)'])],
+  targetHoldsState: [safety.targetHoldsState('/dev/sdb', '/var/lib/ectype')],
+  targetReadOnly: [safety.targetReadOnly('/dev/sdb')],
+  lacksRoom: [safety.lacksRoom('/mnt/disk.img', { needed: 40 * GiB, free: 30 * GiB })],
+  targetWasSource: [safety.targetWasSource('/dev/sdb', 'SERIAL1')],
+  targetHoldsData: [safety.targetHoldsData('/dev/sdb', 'GPT with 3 partitions', 'SERIAL1')],
+  wrongOverwriteId: [safety.wrongOverwriteId('/dev/sdb', 'SERIAL2', 'SERIAL1')],
+  kernelNameWithYes: [safety.kernelNameWithYes('/dev/sdb', 'SERIAL1')],
+  notConfirmed: [safety.notConfirmed('/dev/sdb')],
+  cannotAsk: [safety.cannotAsk('/dev/sdb')],
+  identityChanged: [safety.identityChanged('/dev/sdb', 'SERIAL1', 'SERIAL2')],
+  stateUnusable: [state.stateUnusable('/var/lib/ectype', failed('EROFS'))],
+  targetLocked: [state.targetLocked('/dev/sdb')],
+  badLocation: [usage.badLocation('#2')],
+  badOption: [usage.badOption('--only', '1,x', 'wanted are partition numbers such as 1,3')],
+  diskAndPartition: [usage.diskAndPartition('/dev/sda', '/dev/sdb#2')],
+  noTable: [usage.noTable('disk.img', 2)],
+  optionNeedsDisks: [usage.optionNeedsDisks('--only')],
+  badSyntax: [usage.badSyntax('not enough positional arguments', 'clone'), usage.badSyntax('what', '')],
+  unknownCommand: [usage.unknownCommand('clown', ['clone', 'disks'])],
+};
