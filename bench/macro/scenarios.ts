@@ -133,7 +133,7 @@ const start: Scenario = ({ rounds }) =>
 /** Peak memory must not follow the size of the disk. Raw files, because a loop device cannot be as long as this. */
 const memory: Scenario = ({ folder, size, rounds }) => {
   const stateFolder = join(folder, 'state');
-  const sizes = rounds === 1 && size < GiB ? [GiB, TiB] : [4 * GiB, 16 * TiB];
+  const sizes = rounds === 1 && size < GiB ? [GiB, 128 * GiB] : [4 * GiB, 16 * TiB];
   const made: string[] = [];
   const contestants = sizes.map((bytes): Contestant => {
     const source = join(folder, `sparse-${bytes}`);
