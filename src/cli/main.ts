@@ -47,4 +47,7 @@ async function main(words: readonly string[]): Promise<number> {
   }
 }
 
-process.exitCode = await main(process.argv.slice(2));
+// No top-level await: it would keep the bundle from being one plain script.
+void main(process.argv.slice(2)).then((status) => {
+  process.exitCode = status;
+});
