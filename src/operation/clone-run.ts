@@ -105,13 +105,14 @@ async function run(context: Run): Promise<CloneRunResult> {
     await disarm(target.medium, { armed: prepared.armed, pieces: staged.pieces, tally: commit.tally });
     await fillHeld(staged);
   }
-  session.commit(await pairTokens(prepared, target, after));
+  const { done, written } = sumOf(counted);
+  session.commit(await pairTokens(prepared, target, after), { seconds: secondsSince(start), done, written });
   const verified = options.verify ? await verifyAgainstMaps(placed, target, context) : undefined;
   const busy = session.armed && prepared.scope === 'disk' ? target.medium.rereadTable() : undefined;
   const warnings =
     busy === undefined ? [] : [`the kernel still shows the old partitions of ${target.place.name} (${busy})`];
   return {
-    seconds: (performance.now() - start) / 1000,
+    seconds: secondsSince(start),
     amounts: sumOf(counted),
     changed: session.armed,
     verified,
@@ -160,4 +161,8 @@ function countedOf({ layout }: PreparedClone, placed: readonly PlacedVolume[]): 
     total: layout.volumes[index]?.used ?? volume.map.grid.size,
     tally: volume.tally,
   }));
+}
+
+function secondsSince(start: number): number {
+  return (performance.now() - start) / 1000;
 }

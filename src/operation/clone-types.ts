@@ -7,6 +7,7 @@ import type { Extent } from '../map/extent.js';
 import type { CopyLayout, LayoutPart, PlannedDisk } from '../plan/clone-plan.js';
 import type { DiskReport } from '../plan/inspect.js';
 import type { DetectMode, Trust } from '../plan/trust.js';
+import type { CommittedRun } from '../state/record.js';
 
 export interface CloneOptions {
   /** A disk, a raw image file, or a partition ("/dev/sda#2", "/dev/sda2"). */
@@ -56,6 +57,8 @@ export interface ClonePlan {
   readonly volumes: readonly PlannedVolumeFacts[];
   /** Bytes that are read from the source at most. */
   readonly bytesToRead: Bytes;
+  /** The last committed run onto this target, if there was one: what it did and how long it took. */
+  readonly lastRun: CommittedRun | undefined;
   readonly warnings: readonly string[];
 }
 

@@ -217,6 +217,7 @@ function describePlan(
     layout: { source: layoutOf(sourceReport), before: layoutOf(content.report), after: layout.parts },
     volumes,
     bytesToRead: bytesOf(layout),
+    lastRun: trust.lineage?.committed,
     warnings: layout.warnings,
   };
 }

@@ -14,7 +14,13 @@ import { createBlockMap, openBlockMap } from '../state/block-map-file.js';
 import { makeFolder } from '../state/folder.js';
 import { lineageFolder, loadLineages, newId, saveRecord } from '../state/lineages.js';
 import { writeMarker } from '../state/marker.js';
-import { type CloneRecord, RECORD_VERSION, type VolumeRecord } from '../state/record.js';
+import {
+  type CloneRecord,
+  type CommittedRun,
+  RECORD_VERSION,
+  type RunStamp,
+  type VolumeRecord,
+} from '../state/record.js';
 import { rememberSource } from '../state/roles.js';
 
 export interface SessionOptions {
@@ -49,7 +55,7 @@ export interface Session {
   /** Marks the target as unfinished; called again it does nothing. Resolves when that is durable. */
   arm(): Promise<void>;
   /** Makes the run's end durable: tokens in the order of the volumes. */
-  commit(tokens: readonly Tokens[]): void;
+  commit(tokens: readonly Tokens[], did: Omit<CommittedRun, keyof RunStamp>): void;
   close(): Promise<void>;
 }
 
@@ -97,14 +103,14 @@ export async function beginSession(options: SessionOptions): Promise<Session> {
       arming ??= arm();
       return arming;
     },
-    commit(tokens) {
+    commit(tokens, did) {
       const { running: _, ...rest } = record;
       const volumes = record.volumes.map((volume, index) => withTokens(volume, tokens[index]));
       record = {
         ...rest,
         volumes,
         contentIds: [options.contentId],
-        committed: { runId, at: new Date().toISOString() },
+        committed: { runId, at: new Date().toISOString(), ...did },
       };
       saveRecord(folder, record);
     },

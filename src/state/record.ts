@@ -30,6 +30,14 @@ export interface RunStamp {
   readonly at: string;
 }
 
+/** What a committed run did, for the next plan: how long it may take. */
+export interface CommittedRun extends RunStamp {
+  readonly seconds: number;
+  /** Used bytes that were dealt with in that time. */
+  readonly done: Bytes;
+  readonly written: Bytes;
+}
+
 /** One history of runs onto one target: the record of its last commit, and of the run under way, if any. */
 export interface CloneRecord {
   readonly version: typeof RECORD_VERSION;
@@ -42,7 +50,7 @@ export interface CloneRecord {
   readonly volumes: readonly VolumeRecord[];
   /** What may identify the target's content now (table GUID, file system UUID): of the last commit, and of the run under way. */
   readonly contentIds: readonly string[];
-  readonly committed?: RunStamp;
+  readonly committed?: CommittedRun;
   /** A run that has begun to change maps or target and has not committed. */
   readonly running?: RunStamp;
 }
@@ -56,7 +64,7 @@ export function parseRecord(value: unknown): CloneRecord | undefined {
   if (!Array.isArray(record['contentIds']) || !isMedium(record['source']) || !isMedium(record['target']))
     return undefined;
   if (!Array.isArray(record['volumes']) || !record['volumes'].every(isVolume)) return undefined;
-  if (!isStampOrAbsent(record['committed']) || !isStampOrAbsent(record['running'])) return undefined;
+  if (!isStampOrAbsent(record['running']) || !isCommittedOrAbsent(record['committed'])) return undefined;
   return value as CloneRecord;
 }
 
@@ -80,6 +88,19 @@ function isMedium(value: unknown): boolean {
 function isStampOrAbsent(value: unknown): boolean {
   const stamp = fieldsOf(value);
   return value === undefined || (isId(stamp?.['runId']) && typeof stamp?.['at'] === 'string');
+}
+
+function isCommittedOrAbsent(value: unknown): boolean {
+  const run = fieldsOf(value);
+  if (value === undefined) return true;
+  const seconds = run?.['seconds'];
+  return (
+    isStampOrAbsent(value) &&
+    typeof seconds === 'number' &&
+    seconds >= 0 &&
+    isBytes(run?.['done']) &&
+    isBytes(run?.['written'])
+  );
 }
 
 function isVolume(value: unknown): boolean {

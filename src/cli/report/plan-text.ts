@@ -1,8 +1,9 @@
 // The plan in words: who is who, what will be lost, what is copied how.
 
-import { formatBytes } from '../../base/units.js';
+import { type Bytes, formatBytes, formatDuration } from '../../base/units.js';
 import type { ClonePlan, PlannedVolumeFacts } from '../../operation/clone-types.js';
 import type { PlannedDisk } from '../../plan/clone-plan.js';
+import type { CommittedRun } from '../../state/record.js';
 import { layoutBar } from './layout-bar.js';
 
 export function planText(plan: ClonePlan): string {
@@ -26,8 +27,17 @@ export function planText(plan: ClonePlan): string {
       ? 'The target cannot start a computer until the run has ended.'
       : 'The target partition cannot be used until the run has ended.';
   lines.push(target.exists ? `${amount} ${until}` : amount);
+  if (plan.lastRun) lines.push(lastRunLine(plan.lastRun, plan.bytesToRead));
   lines.push(...plan.warnings.map((warning) => `warning: ${warning}`));
   return lines.join('\n');
+}
+
+/** How long it may take, at the speed that was measured last time. */
+function lastRunLine({ at, seconds, done, written }: CommittedRun, bytesToRead: Bytes): string {
+  const last = `The last run (${at.slice(0, 16).replace('T', ' ')} UTC) took ${formatDuration(seconds)} and wrote ${formatBytes(written)}.`;
+  return done > 0 && seconds > 0
+    ? `${last} At its speed this one takes ${formatDuration((bytesToRead * seconds) / done)}.`
+    : last;
 }
 
 function diskLine({ path, model, id, size }: PlannedDisk): string {
