@@ -1,7 +1,6 @@
 // What a run leaves in the state folder and on the target's first sectors: begin, arm, commit.
 // Invariant: at every moment the record, the maps and the marker on the disk together claim no more than is true.
 
-import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { identityChanged } from '../base/errors/safety.js';
 import { identify } from '../device/identity.js';
@@ -12,7 +11,7 @@ import { type Extent, overlaps } from '../map/extent.js';
 import type { Trust, VolumeTrust } from '../plan/trust.js';
 import { createBlockMap, openBlockMap } from '../state/block-map-file.js';
 import { makeFolder } from '../state/folder.js';
-import { lineageFolder, loadLineages, newId, saveRecord } from '../state/lineages.js';
+import { lineageFolder, loadLineages, newId, removeOtherMaps, saveRecord } from '../state/lineages.js';
 import { writeMarker } from '../state/marker.js';
 import {
   type CloneRecord,
@@ -66,12 +65,10 @@ export async function beginSession(options: SessionOptions): Promise<Session> {
   const runId = trust.markedBy ?? newId();
   let record = startingRecord(options);
   const fresh = trust.volumes.some(({ record: known }) => known === undefined);
-  let recorded = false;
   const recordRunning = (): void => {
-    if (recorded) return;
     record = { ...record, running: { runId, at: new Date().toISOString() } };
     saveRecord(folder, record);
-    recorded = true;
+    removeOtherMaps(folder, record);
   };
   if (fresh) recordRunning();
   const maps = await openMaps(options, record);
@@ -84,6 +81,8 @@ export async function beginSession(options: SessionOptions): Promise<Session> {
     refuseChangedIdentity(target);
     const { key, id, path } = options.source.identity;
     rememberSource(key, { id, path });
+    // From here on the maps follow the target away from what the tokens describe; only the marker vouches for them.
+    record = { ...record, volumes: record.volumes.map((volume) => withTokens(volume, undefined)) };
     recordRunning();
     strikeOthers(options, record.lineage);
     await voidHeld(placed);
@@ -120,8 +119,9 @@ export async function beginSession(options: SessionOptions): Promise<Session> {
   };
 }
 
+/** Never a name that was used before: a map that some killed run left behind must not be taken for a new one. */
 function mapName(offset: number): string {
-  return `volume-${offset}.map`;
+  return `volume-${offset}-${newId()}.map`;
 }
 
 /** Volumes whose map is used keep their token: it goes on saying what the target holds. All others start without one. */
@@ -157,7 +157,6 @@ function withTokens(volume: VolumeRecord, tokens: Tokens | undefined): VolumeRec
 async function openMaps({ folder, trust }: SessionOptions, record: CloneRecord): Promise<OpenedMap[]> {
   const own = lineageFolder(folder, record.lineage);
   makeFolder(own);
-  removeStaleMaps(own, trust, record);
   const maps: OpenedMap[] = [];
   for (const [index, volume] of record.volumes.entries()) {
     const decided = trust.volumes[index] ?? { mode: 'first', reason: '', record: undefined, touched: false };
@@ -173,12 +172,6 @@ async function openMaps({ folder, trust }: SessionOptions, record: CloneRecord):
     }
   }
   return maps;
-}
-
-/** Maps of volumes that the target no longer has: their stretches belong to others now. */
-function removeStaleMaps(own: string, { lineage }: Trust, record: CloneRecord): void {
-  const kept = new Set(record.volumes.map(({ map }) => map));
-  for (const { map } of lineage?.volumes ?? []) if (!kept.has(map)) rmSync(join(own, map), { force: true });
 }
 
 /**

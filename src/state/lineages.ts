@@ -61,3 +61,10 @@ export function saveRecord(folder: string, record: CloneRecord): void {
     if (old.lineage !== record.lineage) rmSync(lineageFolder(folder, old.lineage), { recursive: true, force: true });
   }
 }
+
+/** Maps that the saved record does not name: of volumes that the target no longer has, or that get a new map. */
+export function removeOtherMaps(folder: string, { lineage, volumes }: CloneRecord): void {
+  const own = lineageFolder(folder, lineage);
+  const named = new Set(volumes.map(({ map }) => map));
+  for (const name of readdirSync(own)) if (name.endsWith('.map') && !named.has(name)) rmSync(join(own, name));
+}
