@@ -37,7 +37,7 @@ export function syncFolder(folder: string): void {
 
 /** Replaces the file `path` by `value` as JSON, durably and at once. */
 export function saveJson(path: string, value: unknown): void {
-  const temporary = `${path}.new`;
+  const temporary = `${path}.${process.pid}.new`; // another run may save the same file at the same time
   try {
     const fd = openSync(temporary, 'w', 0o600);
     try {

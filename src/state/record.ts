@@ -61,8 +61,7 @@ export function parseRecord(value: unknown): CloneRecord | undefined {
   if (record?.['version'] !== RECORD_VERSION || !isId(record['lineage'])) return undefined;
   const scope = fieldsOf(record['scope']);
   if (!scope || !isBytes(scope['offset']) || !isBytes(scope['length'])) return undefined;
-  if (!Array.isArray(record['contentIds']) || !isMedium(record['source']) || !isMedium(record['target']))
-    return undefined;
+  if (!isTexts(record['contentIds']) || !isMedium(record['source']) || !isMedium(record['target'])) return undefined;
   if (!Array.isArray(record['volumes']) || !record['volumes'].every(isVolume)) return undefined;
   if (!isStampOrAbsent(record['running']) || !isCommittedOrAbsent(record['committed'])) return undefined;
   return value as CloneRecord;
@@ -78,6 +77,10 @@ function isBytes(value: unknown): boolean {
 
 function isId(value: unknown): boolean {
   return typeof value === 'string' && /^[0-9A-F]{16}$/.test(value);
+}
+
+function isTexts(value: unknown): boolean {
+  return Array.isArray(value) && value.every((each) => typeof each === 'string');
 }
 
 function isMedium(value: unknown): boolean {
