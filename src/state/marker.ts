@@ -67,10 +67,25 @@ export async function readMarker(target: Source, extents: readonly Extent[]): Pr
   return runId;
 }
 
-/** True if the target begins with a marker of any run, whole or not. */
+/**
+ * True if any sector that a marker covers bears one, of whatever run: a power cut while the marker was written, or while
+ * the real content replaced it, leaves both side by side.
+ */
 export async function looksArmed(target: Source): Promise<boolean> {
-  if (target.size < MARKER_UNIT) return false;
-  const first = Buffer.alloc(MARKER_UNIT);
-  await target.read(first, 0);
-  return first.toString('latin1', 0, MAGIC.length) === MAGIC;
+  for (const extent of armedExtents(target.size, { tail: true, sectorSize: MARKER_UNIT })) {
+    const found = Buffer.alloc(extent.length);
+    await target.read(found, extent.offset);
+    for (let at = 0; at + MARKER_UNIT <= found.length; at += MARKER_UNIT) {
+      if (isMarkerUnit(found.subarray(at, at + MARKER_UNIT), extent.offset + at)) return true;
+    }
+  }
+  return false;
+}
+
+function isMarkerUnit(unit: Buffer, offset: Bytes): boolean {
+  return (
+    unit.toString('latin1', 0, MAGIC.length) === MAGIC &&
+    unit.readDoubleLE(OFFSET_AT) === offset &&
+    unit.readUInt32LE(CRC_AT) === crc32(unit.subarray(0, CRC_AT))
+  );
 }
