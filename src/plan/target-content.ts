@@ -45,7 +45,7 @@ export async function targetContent(
   const contentId = await contentIdOf(target, report);
   if (report.table) {
     const { kind, partitions } = report.table;
-    const summary = `${kind.toUpperCase()} with ${partitions.length} ${partitions.length === 1 ? 'partition' : 'partitions'}`;
+    const summary = `${kind === 'gpt' ? 'a GPT' : 'an MBR'} with ${partitions.length} ${partitions.length === 1 ? 'partition' : 'partitions'}`;
     return { ...base, summary, losses: report.volumes.map(describeVolume), contentId, report };
   }
   if (first?.filesystem) {

@@ -101,7 +101,7 @@ export function refuses(cli: Ectype, args: readonly string[], refusal: Refusal):
   assert.is(error?.['code'], refusal.code, told);
   assert.is(status, refusal.status, told);
   assert.is(error?.['exitStatus'], refusal.status, told);
-  assert.match(String(error?.['message']), refusal.message);
+  assert.match(String(error?.['message']), refusal.message, told);
   assert.equal(look(), before, `${told}, but something was written`);
   return error as JsonEvent;
 }

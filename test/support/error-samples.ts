@@ -92,7 +92,7 @@ export const SAMPLES: Readonly<Record<string, readonly ToolError[]>> = {
   targetReadOnly: [safety.targetReadOnly('/dev/sdb')],
   lacksRoom: [safety.lacksRoom('/mnt/disk.img', { needed: 40 * GiB, free: 30 * GiB })],
   targetWasSource: [safety.targetWasSource('/dev/sdb', 'SERIAL1')],
-  targetHoldsData: [safety.targetHoldsData('/dev/sdb', 'GPT with 3 partitions', 'SERIAL1')],
+  targetHoldsData: [safety.targetHoldsData('/dev/sdb', 'a GPT with 3 partitions', 'SERIAL1')],
   wrongOverwriteId: [safety.wrongOverwriteId('/dev/sdb', 'SERIAL2', 'SERIAL1')],
   kernelNameWithYes: [safety.kernelNameWithYes('/dev/sdb', 'SERIAL1')],
   notConfirmed: [safety.notConfirmed('/dev/sdb')],
