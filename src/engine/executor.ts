@@ -5,6 +5,7 @@ import { availableParallelism } from 'node:os';
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import { fromWire, toWire, type WireError } from '../base/tool-error.js';
+import { type Bytes, MiB } from '../base/units.js';
 import type { Source, SourceSpec, Target } from '../source/types.js';
 import type { StretchResult } from './stretch.js';
 import type { Tally } from './tally.js';
@@ -67,6 +68,14 @@ export function workerCount(): number {
 
 /** One under way and one waiting in the worker, so that it never waits for this thread between two. */
 const TASKS_PER_WORKER = 2;
+
+/** Below this the start of worker threads costs more than they save. */
+const WORTH_WORKERS = 64 * MiB;
+
+/** Worker threads if there is enough to do. They take a moment to start: ask early, the start goes on beside the caller. */
+export function workersFor(bytes: Bytes): Executor | undefined {
+  return bytes >= WORTH_WORKERS ? workerExecutor() : undefined;
+}
 
 /** Runs tasks in worker threads. Both ends of every task must have a spec. */
 export function workerExecutor(workers = workerCount()): Executor {

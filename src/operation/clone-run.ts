@@ -3,10 +3,9 @@
 
 import { interruptedUntouched, sourceChanged } from '../base/errors/run.js';
 import { ToolError } from '../base/tool-error.js';
-import { MiB } from '../base/units.js';
 import { differs, disarm, fillHeld, type PlacedVolume, type Staged, stageHeld } from '../engine/commit.js';
 import { copy } from '../engine/copy.js';
-import { type Executor, inlineExecutor, workerExecutor } from '../engine/executor.js';
+import { type Executor, inlineExecutor } from '../engine/executor.js';
 import { createLedger } from '../engine/ledger.js';
 import { createTally } from '../engine/tally.js';
 import type { TargetEnd } from '../location/ends.js';
@@ -21,9 +20,6 @@ import { type Counted, reportProgress, sumOf } from './progress.js';
 import { readBackSample, verifyAgainstMaps } from './read-back.js';
 import { beginSession, type Session } from './session.js';
 
-/** Below this the start of worker threads costs more than they save. */
-const WORTH_WORKERS = 64 * MiB;
-
 /** Brings the target up to date. Throws ToolError; the next run goes on from wherever it ended. */
 export async function runClone(
   prepared: PreparedClone,
@@ -33,8 +29,6 @@ export async function runClone(
   const folder = targetFolder(target.identity.key);
   const unlock = lockTarget(folder, target.place.name);
   const inline = inlineExecutor();
-  const bytes = prepared.layout.volumes.reduce((sum, { used }) => sum + used, 0);
-  const workers = bytes >= WORTH_WORKERS ? workerExecutor() : undefined;
   try {
     const session = await beginSession({
       folder,
@@ -50,7 +44,7 @@ export async function runClone(
       contentId: prepared.layout.contentId,
     });
     try {
-      return await run({ prepared, target, options, session, inline, workers });
+      return await run({ prepared, target, options, session, inline, workers: prepared.workers });
     } catch (error) {
       if (error instanceof ToolError && error.family === 'interrupted' && !session.armed) throw interruptedUntouched();
       throw error;
@@ -58,7 +52,6 @@ export async function runClone(
       await session.close();
     }
   } finally {
-    await workers?.close();
     await inline.close();
     unlock();
   }

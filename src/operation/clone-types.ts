@@ -2,6 +2,7 @@
 
 import type { Amounts, Report } from '../base/report.js';
 import type { Bytes } from '../base/units.js';
+import type { Executor } from '../engine/executor.js';
 import type { SourceEnd } from '../location/ends.js';
 import type { Extent } from '../map/extent.js';
 import type { CopyLayout, LayoutPart, PlannedDisk } from '../plan/clone-plan.js';
@@ -101,4 +102,6 @@ export interface PreparedClone {
   readonly armed: readonly Extent[];
   readonly scope: 'disk' | 'volume';
   readonly forensic: boolean;
+  /** Undefined for small sources. Whoever prepared it closes them. */
+  readonly workers: Executor | undefined;
 }

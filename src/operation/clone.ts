@@ -6,6 +6,7 @@ import { emptyMedium } from '../base/errors/device.js';
 import { notConfirmed } from '../base/errors/safety.js';
 import { diskAndPartition } from '../base/errors/usage.js';
 import type { Bytes } from '../base/units.js';
+import { type Executor, workersFor } from '../engine/executor.js';
 import {
   absentFile,
   createTargetFile,
@@ -57,16 +58,18 @@ export async function clone(options: CloneOptions): Promise<CloneResult> {
   if (targetPlace) refuseUsedTarget(targetPlace.path, stateFolder());
 
   const source = openSourceEnd(sourcePlace);
+  const workers = options.dryRun ? undefined : workersFor(source.medium.size);
   try {
     if (source.medium.size === 0) throw emptyMedium(sourcePlace.name);
     const sourceReport = await inspectSource(source, options);
     const target = openTarget(targetPlace, { options, source });
     try {
-      return await planAndRun(options, { source, sourceReport, target });
+      return await planAndRun(options, { source, sourceReport, target, workers });
     } finally {
       await target.close();
     }
   } finally {
+    await workers?.close();
     await source.close();
   }
 }
@@ -96,10 +99,11 @@ interface Looked {
   readonly source: SourceEnd;
   readonly sourceReport: DiskReport;
   readonly target: SourceEnd | TargetEnd;
+  readonly workers: Executor | undefined;
 }
 
 async function planAndRun(options: CloneOptions, looked: Looked): Promise<CloneResult> {
-  const { source, sourceReport, target } = looked;
+  const { source, sourceReport, target, workers } = looked;
   const { scope } = source.place;
   const forensic = options.forensic ?? false;
   const sectorSize = target.medium.sectorSize ?? options.sectorSize;
@@ -134,7 +138,7 @@ async function planAndRun(options: CloneOptions, looked: Looked): Promise<CloneR
     places: layout.volumes.map(({ targetExtent }) => ({ offset: targetExtent.offset, size: targetExtent.length })),
     alwaysCompare: options.detect === 'compare',
   });
-  const prepared: PreparedClone = { source, sourceReport, layout, trust, armed, scope, forensic };
+  const prepared: PreparedClone = { source, sourceReport, layout, trust, armed, scope, forensic, workers };
   const standby = isOurStandby({ source: source.identity, content, lineages });
   const plan = describePlan(prepared, { target, content, standby });
   if (options.dryRun) return { plan, run: undefined };

@@ -3,10 +3,10 @@
 
 import { diskAndPartition } from '../base/errors/usage.js';
 import type { Amounts, Report } from '../base/report.js';
-import { type Bytes, MiB } from '../base/units.js';
+import type { Bytes } from '../base/units.js';
 import { usesOf } from '../device/in-use.js';
 import { copy } from '../engine/copy.js';
-import { inlineExecutor, workerExecutor } from '../engine/executor.js';
+import { inlineExecutor, workersFor } from '../engine/executor.js';
 import { createLedger } from '../engine/ledger.js';
 import { createTally } from '../engine/tally.js';
 import type { VolumeCopy } from '../engine/volume-copy.js';
@@ -159,7 +159,7 @@ async function compareVolumes(
   let differenceCount = 0;
   const bases = new Map(placed.map(({ volume, offset }) => [volume, offset]));
   const inline = inlineExecutor();
-  const workers = sumOf(counted).total >= 64 * MiB ? workerExecutor() : undefined;
+  const workers = workersFor(sumOf(counted).total);
   const stop = reportProgress(counted, options.report);
   try {
     await copy([...bases.keys()], {
