@@ -6,6 +6,7 @@ import { DIGEST_LENGTH, digestOf, isUnknown } from '../base/digest.js';
 import { interrupted } from '../base/errors/run.js';
 import { ToolError } from '../base/tool-error.js';
 import { type Bytes, KiB, MiB } from '../base/units.js';
+import { isZero } from '../base/zeros.js';
 import { type Extent, extentEnd, gaps, intersect } from '../map/extent.js';
 import { allocateAligned } from '../native/aligned.js';
 import type { Source, Target } from '../source/types.js';
@@ -233,14 +234,6 @@ async function writeBlocks(
 function runExtent(stretch: Stretch, first: number, end: number): Extent {
   const { offset } = blockExtent(stretch, first);
   return { offset, length: extentEnd(blockExtent(stretch, end - 1)) - offset };
-}
-
-const ZEROS = Buffer.alloc(WINDOW_LENGTH);
-
-function isZero(bytes: Buffer): boolean {
-  // Nearly every block with data shows it in its first bytes; only then is the whole block looked at.
-  if (bytes.length >= 4 && bytes.readInt32LE(0) !== 0) return false;
-  return bytes.equals(ZEROS.subarray(0, bytes.length));
 }
 
 function account(stretch: Stretch, tally: Tally, { used, blocks }: Window, differing: readonly number[]): void {

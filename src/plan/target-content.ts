@@ -4,6 +4,7 @@
 import { digestOf } from '../base/digest.js';
 import { ToolError } from '../base/tool-error.js';
 import { formatBytes, MiB } from '../base/units.js';
+import { isZero } from '../base/zeros.js';
 import type { DiskIdentity } from '../device/identity.js';
 import type { Source } from '../source/types.js';
 import { ARMED_HEAD_LENGTH, looksArmed } from '../state/marker.js';
@@ -102,7 +103,7 @@ async function isBlank(target: Source): Promise<boolean> {
   for (const { offset, length } of places) {
     const bytes = Buffer.alloc(length);
     await target.read(bytes, offset);
-    if (bytes.some((byte) => byte !== 0)) return false;
+    if (!isZero(bytes)) return false;
   }
   return true;
 }
