@@ -35,7 +35,7 @@ function recordOf(lineage: string, at = '2026-01-01T00:00:00.000Z'): CloneRecord
       },
     ],
     contentIds: ['some-guid'],
-    committed: { runId: newId(), at },
+    committed: { runId: newId(), at, seconds: 1.5, done: 1048576, written: 65536 },
     running: { runId: newId(), at },
   };
 }
