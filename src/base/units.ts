@@ -14,7 +14,8 @@ const UNITS = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const;
 export function formatBytes(bytes: Bytes): string {
   let value = bytes;
   let unit = 0;
-  while (Math.abs(value) >= 1024 && unit < UNITS.length - 1) {
+  // From 1023.5 on it would be rounded to 1024.
+  while (Math.abs(value) >= 1023.5 && unit < UNITS.length - 1) {
     value /= 1024;
     unit += 1;
   }
@@ -55,8 +56,9 @@ export function parseSize(text: string): Bytes | undefined {
 
 /** "3.2 s", "4 min 10 s", "2 h 5 min". */
 export function formatDuration(seconds: number): string {
-  if (seconds < 60) return `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s`;
+  if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
   const whole = Math.round(seconds);
+  if (whole < 60) return `${whole} s`;
   if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
   return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
 }
