@@ -3,6 +3,7 @@
 
 import { interruptedUntouched, sourceChanged } from '../base/errors/run.js';
 import { ToolError } from '../base/tool-error.js';
+import { inhibitSleep } from '../device/inhibit.js';
 import { differs, disarm, fillHeld, type PlacedVolume, type Staged, stageHeld } from '../engine/commit.js';
 import { copy } from '../engine/copy.js';
 import { type Executor, inlineExecutor } from '../engine/executor.js';
@@ -28,6 +29,7 @@ export async function runClone(
 ): Promise<CloneRunResult> {
   const folder = targetFolder(target.identity.key);
   const unlock = lockTarget(folder, target.place.name);
+  const awake = inhibitSleep(`cloning ${prepared.source.place.name} to ${target.place.name}`);
   const inline = inlineExecutor();
   try {
     const session = await beginSession({
@@ -53,6 +55,7 @@ export async function runClone(
     }
   } finally {
     await inline.close();
+    awake();
     unlock();
   }
 }
