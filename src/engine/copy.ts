@@ -1,11 +1,12 @@
 // The copy loop: every volume's stretches, bounded in flight, digests handed to the ledger. There is no other loop.
 // Invariant: it returns only when every task has ended, whether they succeeded or not: nobody writes behind its back.
 
-import { isUnknown } from '../base/digest.js';
+import { DIGEST_LENGTH } from '../base/digest.js';
 import { interrupted } from '../base/errors/run.js';
+import { isZero } from '../base/zeros.js';
 import { type Executor, executorFor } from './executor.js';
 import type { Ledger } from './ledger.js';
-import { classify, digestSlot, HELD, type Stretch, type StretchResult } from './stretch.js';
+import { classify, HELD, runsOf, type Stretch, type StretchResult } from './stretch.js';
 import { type VolumeCopy, type WorkItem, workItems } from './volume-copy.js';
 
 export interface CopyOptions {
@@ -66,20 +67,22 @@ async function execute(
   if (page === undefined || task.kind !== 'stretch') return;
   if (result.differing.length > 0 && options.onDiffering) {
     const { extent, blockSize } = task.stretch;
-    options.onDiffering(
-      volume,
-      result.differing.map((block) => extent.offset + block * blockSize),
+    const offsets = result.differing.flatMap(({ first, end }) =>
+      Array.from({ length: end - first }, (_, index) => extent.offset + (first + index) * blockSize),
     );
+    options.onDiffering(volume, offsets);
   }
   if (options.sink === 'write' && changes(task.stretch, result)) options.ledger.complete(map, page, result.digests);
 }
 
 /** True if the page's digests are no longer the known ones. Held blocks do not count: their digests are the commit's. */
-function changes(stretch: Stretch, { digests }: StretchResult): boolean {
+function changes(stretch: Stretch, result: StretchResult): boolean {
+  const digests = Buffer.from(result.digests.buffer, result.digests.byteOffset, result.digests.length);
+  if (stretch.known === undefined) return !isZero(digests);
+  const known = Buffer.from(stretch.known.subarray(0, digests.length)); // a copy: the result has zeros for held blocks
   const states = classify(stretch);
-  return states.some((state, block) => {
-    if (state === HELD) return false;
-    const fresh = digestSlot(digests, block);
-    return stretch.known === undefined ? !isUnknown(fresh, 0) : !fresh.equals(digestSlot(stretch.known, block));
-  });
+  for (const { first, end } of runsOf(states, HELD, { first: 0, end: states.length })) {
+    known.fill(0, first * DIGEST_LENGTH, end * DIGEST_LENGTH);
+  }
+  return !known.equals(digests);
 }

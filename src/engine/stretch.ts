@@ -1,6 +1,5 @@
 // What a worker is asked to do: one stretch of a volume (a page of the block map), as plain data that crosses threads.
 
-import { DIGEST_LENGTH } from '../base/digest.js';
 import type { Bytes } from '../base/units.js';
 import type { Extent } from '../map/extent.js';
 
@@ -30,21 +29,27 @@ export interface Stretch {
 export interface StretchResult {
   /** Digests of all copied blocks, 16 bytes a block; zeros for free and held ones. */
   readonly digests: Uint8Array;
-  /** Blocks that differed (and were written, unless the sink only reports). */
-  readonly differing: readonly number[];
+  /** Blocks that differed (and were written, unless the sink only reports), ascending. */
+  readonly differing: readonly Run[];
+}
+
+/** The blocks [first, end). */
+export interface Run {
+  readonly first: number;
+  readonly end: number;
 }
 
 export function blocksIn({ extent, blockSize }: Stretch): number {
   return Math.ceil(extent.length / blockSize);
 }
 
-/** The bytes of block `block`; the volume's last one may be short. */
-export function blockExtent({ extent, blockSize }: Stretch, block: number): Extent {
-  const offset = extent.offset + block * blockSize;
-  return { offset, length: Math.min(blockSize, extent.offset + extent.length - offset) };
+/** The bytes of the blocks [first, end). */
+export function runExtent({ extent, blockSize }: Stretch, { first, end }: Run): Extent {
+  const offset = extent.offset + first * blockSize;
+  return { offset, length: Math.min((end - first) * blockSize, extent.offset + extent.length - offset) };
 }
 
-/** What becomes of each block. */
+/** What becomes of each block: a byte a block. */
 export const FREE = 0;
 export const COPIED = 1;
 export const HELD = 2;
@@ -65,18 +70,14 @@ export function classify(stretch: Stretch): Uint8Array {
   return states;
 }
 
-/** Runs of consecutive numbers: [3,4,5,9] is [3,6) and [9,10). */
-export function runsOf(numbers: readonly number[]): { first: number; end: number }[] {
-  const runs: { first: number; end: number }[] = [];
-  for (const number of numbers) {
-    const last = runs.at(-1);
-    if (last && last.end === number) last.end += 1;
-    else runs.push({ first: number, end: number + 1 });
+/** The runs of blocks in `state` among [first, end), ascending. */
+export function runsOf(states: Uint8Array, state: number, { first, end }: Run): Run[] {
+  const runs: Run[] = [];
+  for (let start = states.indexOf(state, first); start !== -1 && start < end; start = states.indexOf(state, start)) {
+    const run = { first: start, end: start };
+    while (start < end && states[start] === state) start += 1;
+    run.end = start;
+    runs.push(run);
   }
   return runs;
-}
-
-/** The digest of block `block` in `digests`. */
-export function digestSlot(digests: Uint8Array, block: number): Buffer {
-  return Buffer.from(digests.buffer, digests.byteOffset + block * DIGEST_LENGTH, DIGEST_LENGTH);
 }

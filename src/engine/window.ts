@@ -10,17 +10,7 @@ import { isZero } from '../base/zeros.js';
 import { type Extent, extentEnd, gaps, intersect } from '../map/extent.js';
 import { allocateAligned } from '../native/aligned.js';
 import type { Source, Target } from '../source/types.js';
-import {
-  blockExtent,
-  blocksIn,
-  COPIED,
-  classify,
-  digestSlot,
-  FREE,
-  runsOf,
-  type Stretch,
-  type StretchResult,
-} from './stretch.js';
+import { COPIED, classify, FREE, type Run, runExtent, runsOf, type Stretch, type StretchResult } from './stretch.js';
 import type { Tally } from './tally.js';
 
 /** Bytes one worker reads and writes at once. Larger ones were not faster, smaller ones cost system calls. */
@@ -48,96 +38,100 @@ export interface StretchContext {
   readonly permit: () => Promise<void>;
 }
 
+/** What a copied block turned out to be; one that stays COPIED is on the target already. */
+const DIFFERENT = 3;
+/** Different, and nothing but zeros. */
+const BLANK = 4;
+/** Nothing is known of it: the target must be looked at. */
+const UNKNOWN = 5;
+/** Free, and to be discarded. */
+const FREED = 6;
+
 /** Copies (or checks) one stretch. Throws ToolError of the medium, or `interrupted.stopped`. */
 export async function processStretch(stretch: Stretch, context: StretchContext): Promise<StretchResult> {
   const states = classify(stretch);
   const digests = Buffer.alloc(states.length * DIGEST_LENGTH);
-  const differing: number[] = [];
   const blocksPerWindow = Math.max(1, Math.floor(WINDOW_LENGTH / stretch.blockSize));
   for (let first = 0; first < states.length; first += blocksPerWindow) {
     if (context.tally.stopped) throw interrupted();
-    const blocks: number[] = [];
-    for (let block = first; block < Math.min(first + blocksPerWindow, states.length); block += 1) {
-      if (states[block] === COPIED) blocks.push(block);
-    }
-    if (blocks.length > 0)
-      differing.push(...(await processWindow(stretch, context, windowOf(stretch, blocks), digests)));
+    const window = windowOf(stretch, states, { first, end: Math.min(first + blocksPerWindow, states.length) });
+    if (window) await processWindow(stretch, context, window, { states, digests });
   }
+  const all = { first: 0, end: states.length };
   if (stretch.sink === 'write') await discardFreed(stretch, context, states);
-  return { digests, differing };
+  return { digests, differing: differingRuns(states, all) };
 }
 
-/** Blocks that are copied together, and the bytes from the first to the last of them: what the buffers hold. */
+/** What is known of each block of a stretch so far. */
+interface Findings {
+  readonly states: Uint8Array;
+  readonly digests: Buffer;
+}
+
+/** Blocks that are handled together, and the bytes from the first to the last copied one: what the buffers hold. */
 interface Window {
-  /** Ascending. */
-  readonly blocks: readonly number[];
+  readonly blocks: Run;
   readonly span: Extent;
-  /** Used bytes inside the span. */
+  /** Used bytes of copied blocks. */
   readonly used: readonly Extent[];
 }
 
-function windowOf(stretch: Stretch, blocks: readonly number[]): Window {
-  const { offset } = blockExtent(stretch, blocks[0] ?? 0);
-  const span = { offset, length: extentEnd(blockExtent(stretch, blocks.at(-1) ?? 0)) - offset };
-  return { blocks, span, used: stretch.used.flatMap((extent) => intersect(extent, span) ?? []) };
+/** Undefined if no block of `among` is copied. */
+function windowOf(stretch: Stretch, states: Uint8Array, among: Run): Window | undefined {
+  const runs = runsOf(states, COPIED, among);
+  const blocks = { first: runs[0]?.first ?? 0, end: runs.at(-1)?.end ?? 0 };
+  if (runs.length === 0) return undefined;
+  const span = runExtent(stretch, blocks);
+  const used = stretch.used.flatMap((extent) => intersect(extent, span) ?? []);
+  if (stretch.held.length === 0 || runs.length === 1) return { blocks, span, used };
+  const copied = runs.map((run) => runExtent(stretch, run));
+  return { blocks, span, used: used.flatMap((extent) => copied.flatMap((run) => intersect(extent, run) ?? [])) };
 }
 
-/** Returns the blocks that differed. */
 async function processWindow(
   stretch: Stretch,
   context: StretchContext,
   window: Window,
-  digests: Buffer,
-): Promise<number[]> {
+  findings: Findings,
+): Promise<void> {
+  const { states } = findings;
   await readUsed(context, window);
-  digestBlocks(stretch, window, { content: context.buffers.source, digests });
-  const { differing, unknown } = sortOut(stretch, window.blocks, digests);
-  if (stretch.unknown === 'write') differing.push(...unknown);
-  else if (unknown.length > 0) differing.push(...(await differFromTarget(stretch, context, window, unknown)));
-  if (differing.length > 0) {
-    differing.sort((a, b) => a - b);
-    if (stretch.sink === 'write') {
-      await context.permit();
-      await writeBlocks(stretch, context, window, differing);
-    }
+  digestBlocks(stretch, window, { ...findings, content: context.buffers.source });
+  await compareUnknown(stretch, context, window, states);
+  const differing = differingRuns(states, window.blocks);
+  if (differing.length > 0 && stretch.sink === 'write') {
+    await context.permit();
+    await writeBlocks(stretch, context, window, states);
   }
   account(stretch, context.tally, window, differing);
-  return differing;
 }
 
-/** The hottest loop: plain numbers and one call a block, so that it is cheap before it is compiled too. */
+function differingRuns(states: Uint8Array, among: Run): Run[] {
+  const different = runsOf(states, DIFFERENT, among);
+  const blank = runsOf(states, BLANK, among);
+  return blank.length === 0 ? different : [...different, ...blank].sort((a, b) => a.first - b.first);
+}
+
+/** The hottest loop: plain numbers and one native call a block, so that it is cheap before it is compiled too. */
 function digestBlocks(
-  { blockSize, extent }: Stretch,
+  { blockSize, extent, known, unknown }: Stretch,
   { blocks, span }: Window,
-  { content, digests }: { content: Buffer; digests: Buffer },
+  { states, digests, content }: Findings & { content: Buffer },
 ): void {
   const shift = extent.offset - span.offset;
-  for (const block of blocks) {
+  const former = known && Buffer.from(known.buffer, known.byteOffset, known.length);
+  for (let block = blocks.first; block < blocks.end; block += 1) {
+    if (states[block] !== COPIED) continue;
     const start = block * blockSize + shift;
-    digests.set(digestOf(content.subarray(start, Math.min(start + blockSize, span.length))), block * DIGEST_LENGTH);
+    const bytes = content.subarray(start, Math.min(start + blockSize, span.length));
+    const at = block * DIGEST_LENGTH;
+    digests.set(digestOf(bytes), at);
+    if (former === undefined || isUnknown(former, at)) {
+      states[block] = unknown !== 'write' ? UNKNOWN : isZero(bytes) ? BLANK : DIFFERENT;
+    } else if (digests.compare(former, at, at + DIGEST_LENGTH, at, at + DIGEST_LENGTH) !== 0) {
+      states[block] = isZero(bytes) ? BLANK : DIFFERENT;
+    }
   }
-}
-
-/** Blocks whose known digest is another one, and blocks of which nothing is known. */
-function sortOut(
-  { known }: Stretch,
-  blocks: readonly number[],
-  digests: Buffer,
-): { differing: number[]; unknown: readonly number[] } {
-  if (known === undefined) return { differing: [], unknown: blocks };
-  const differing: number[] = [];
-  const unknown: number[] = [];
-  for (const block of blocks) {
-    const slot = digestSlot(known, block);
-    if (isUnknown(slot, 0)) unknown.push(block);
-    else if (!slot.equals(digestSlot(digests, block))) differing.push(block);
-  }
-  return { differing, unknown };
-}
-
-function contentOf(buffer: Buffer, stretch: Stretch, block: number, span: Extent): Buffer {
-  const { offset, length } = blockExtent(stretch, block);
-  return buffer.subarray(offset - span.offset, offset - span.offset + length);
 }
 
 /** Fills the source buffer: used bytes as they are, everything else zeros. */
@@ -185,16 +179,16 @@ async function readRun({ source, buffers, tally }: StretchContext, run: Extent, 
   }
 }
 
-/** Those of `blocks` whose content on the target is not what the source buffer holds. */
-async function differFromTarget(
+/** Settles the blocks of which nothing is known: is on the target what the source buffer holds? */
+async function compareUnknown(
   stretch: Stretch,
   { target, buffers, tally }: StretchContext,
-  { span, used }: Window,
-  blocks: readonly number[],
-): Promise<number[]> {
-  const differing: number[] = [];
-  for (const { first, end } of runsOf(blocks)) {
-    const { offset, length } = runExtent(stretch, first, end);
+  { blocks, span, used }: Window,
+  states: Uint8Array,
+): Promise<void> {
+  if (stretch.unknown === 'write') return;
+  for (const run of runsOf(states, UNKNOWN, blocks)) {
+    const { offset, length } = runExtent(stretch, run);
     await target.read(buffers.target.subarray(offset - span.offset, offset - span.offset + length), offset);
     tally.add('targetRead', length);
     if (stretch.unknown === 'match') {
@@ -202,50 +196,47 @@ async function differFromTarget(
         buffers.target.fill(0, gap.offset - span.offset, extentEnd(gap) - span.offset);
       }
     }
-    for (let block = first; block < end; block += 1) {
+    for (let block = run.first; block < run.end; block += 1) {
+      const wanted = contentOf(buffers.source, stretch, block, span);
       const held = contentOf(buffers.target, stretch, block, span);
-      if (!contentOf(buffers.source, stretch, block, span).equals(held)) differing.push(block);
+      states[block] = wanted.equals(held) ? COPIED : isZero(wanted) ? BLANK : DIFFERENT;
     }
   }
-  return differing;
+}
+
+function contentOf(buffer: Buffer, stretch: Stretch, block: number, span: Extent): Buffer {
+  const { offset, length } = runExtent(stretch, { first: block, end: block + 1 });
+  return buffer.subarray(offset - span.offset, offset - span.offset + length);
 }
 
 /** Writes blocks, neighbours together; runs of zeros are zeroed, which many media do without moving bytes. */
 async function writeBlocks(
   stretch: Stretch,
   { target, buffers, tally }: StretchContext,
-  { span }: Window,
-  blocks: readonly number[],
+  { blocks, span }: Window,
+  states: Uint8Array,
 ): Promise<void> {
-  const zero = new Set(blocks.filter((block) => isZero(contentOf(buffers.source, stretch, block, span))));
-  for (const run of runsOf(blocks.filter((block) => !zero.has(block)))) {
-    const { offset, length } = runExtent(stretch, run.first, run.end);
+  for (const run of runsOf(states, DIFFERENT, blocks)) {
+    const { offset, length } = runExtent(stretch, run);
     await target.write(buffers.source.subarray(offset - span.offset, offset - span.offset + length), offset);
     tally.add('written', length);
   }
-  for (const run of runsOf([...zero])) {
-    const extent = runExtent(stretch, run.first, run.end);
+  for (const run of runsOf(states, BLANK, blocks)) {
+    const extent = runExtent(stretch, run);
     await target.zero(extent);
     tally.add('zeroed', extent.length);
   }
 }
 
-/** The bytes of the blocks [first, end). */
-function runExtent(stretch: Stretch, first: number, end: number): Extent {
-  const { offset } = blockExtent(stretch, first);
-  return { offset, length: extentEnd(blockExtent(stretch, end - 1)) - offset };
-}
-
-function account(stretch: Stretch, tally: Tally, { used, blocks }: Window, differing: readonly number[]): void {
+function account(stretch: Stretch, tally: Tally, { used }: Window, differing: readonly Run[]): void {
   const total = lengthOf(used);
-  tally.add('done', total);
-  if (differing.length === blocks.length) return;
   let changed = 0;
-  for (const { first, end } of runsOf(differing)) {
-    const run = runExtent(stretch, first, end);
-    changed += lengthOf(used.flatMap((extent) => intersect(extent, run) ?? []));
+  for (const run of differing) {
+    const extent = runExtent(stretch, run);
+    changed += lengthOf(used.flatMap((each) => intersect(each, extent) ?? []));
   }
-  tally.add('skipped', total - changed);
+  tally.add('done', total);
+  if (changed < total) tally.add('skipped', total - changed);
 }
 
 function lengthOf(extents: readonly Extent[]): Bytes {
@@ -258,16 +249,17 @@ async function discardFreed(
   { target, tally, permit }: StretchContext,
   states: Uint8Array,
 ): Promise<void> {
-  const freed: number[] = [];
-  for (let block = 0; block < blocksIn(stretch); block += 1) {
-    if (states[block] !== FREE) continue;
-    const wasCopied = stretch.known !== undefined && !isUnknown(digestSlot(stretch.known, block), 0);
-    if (stretch.discardFree || wasCopied) freed.push(block);
+  const { known } = stretch;
+  const former = known && Buffer.from(known.buffer, known.byteOffset, known.length);
+  for (let block = states.indexOf(FREE); block !== -1; block = states.indexOf(FREE, block + 1)) {
+    const wasCopied = former !== undefined && !isUnknown(former, block * DIGEST_LENGTH);
+    if (stretch.discardFree || wasCopied) states[block] = FREED;
   }
+  const freed = runsOf(states, FREED, { first: 0, end: states.length });
   if (freed.length === 0) return;
   await permit();
-  for (const { first, end } of runsOf(freed)) {
-    const extent = runExtent(stretch, first, end);
+  for (const run of freed) {
+    const extent = runExtent(stretch, run);
     await target.discard(extent);
     tally.add('discarded', extent.length);
   }
