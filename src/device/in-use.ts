@@ -3,7 +3,7 @@
 
 import { readFileSync, realpathSync, statSync } from 'node:fs';
 import { deviceNumber } from './identity.js';
-import { type BlockDevice, blockDevice, holdersOf, partitionsOf, slavesOf, wholeDevices } from './sysfs.js';
+import { type BlockDevice, blockDevice, holdersOf, loopDevices, partitionsOf, slavesOf } from './sysfs.js';
 
 /** A node in the graph of media: "b:8:1" a block device, "f:8:1:77" a file or folder (its file system's device, its inode). */
 type MediumNode = string;
@@ -111,7 +111,7 @@ function devicesAbove(path: string): BlockDevice[] {
 }
 
 function loopsOver(node: MediumNode): BlockDevice[] {
-  return wholeDevices().filter(({ backingFile }) => backingFile !== undefined && nodeOf(backingFile) === node);
+  return loopDevices().filter(({ backingFile }) => backingFile !== undefined && nodeOf(backingFile) === node);
 }
 
 /** In words, why `path` is not free: "mounted on /home (/dev/sdb1)". Empty if nothing uses it. */

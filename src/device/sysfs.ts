@@ -1,6 +1,6 @@
 // What the kernel says of block devices in /sys. Missing files mean "not known", never an error.
 
-import { readdirSync, readFileSync, readlinkSync, realpathSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, readlinkSync, realpathSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import type { Bytes } from '../base/units.js';
 
@@ -30,8 +30,10 @@ export interface BlockDevice {
 
 /** The text of a sysfs file without the line end; undefined if it is not there. */
 export function readAttribute(folder: string, name: string): string | undefined {
+  const path = join(folder, name);
+  if (!existsSync(path)) return undefined; // most of them are not there, and an exception costs more than a look
   try {
-    return readFileSync(join(folder, name), 'latin1')
+    return readFileSync(path, 'utf8')
       .replace(/[\0\s]+$/, '')
       .trimStart();
   } catch {
@@ -80,9 +82,21 @@ export function wholeDevices(): BlockDevice[] {
   });
 }
 
+/** The loop devices that have a file. */
+export function loopDevices(): BlockDevice[] {
+  return namesIn('/sys/block').flatMap((name) => {
+    if (readAttribute(`/sys/block/${name}`, 'loop/backing_file') === undefined) return [];
+    const number = readAttribute(`/sys/block/${name}`, 'dev');
+    const device = number === undefined ? undefined : blockDevice(number);
+    return device ? [device] : [];
+  });
+}
+
 /** The partitions that the kernel knows of a whole device. */
 export function partitionsOf(disk: BlockDevice): BlockDevice[] {
+  const prefix = basename(disk.folder); // their folders are called after the disk's: sda1, nvme0n1p1
   return namesIn(disk.folder).flatMap((name) => {
+    if (!name.startsWith(prefix)) return [];
     const folder = join(disk.folder, name);
     if (readAttribute(folder, 'partition') === undefined) return [];
     const number = readAttribute(folder, 'dev');
