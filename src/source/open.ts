@@ -14,7 +14,7 @@ export function openSource(spec: SourceSpec): Source {
     case 'slice': {
       const whole = openSource(spec.of);
       const slice = sliceSource(whole, spec.extent, `${whole.name} at ${spec.extent.offset}`);
-      return { ...slice, close: () => whole.close() };
+      return { ...slice, close: () => closeBoth(slice, whole) };
     }
     default:
       return unreachable(spec);
@@ -30,9 +30,14 @@ export function openTarget(spec: SourceSpec): Target {
     case 'slice': {
       const whole = openTarget(spec.of);
       const slice = sliceTarget(whole, spec.extent, `${whole.name} at ${spec.extent.offset}`);
-      return { ...slice, close: () => whole.close() };
+      return { ...slice, close: () => closeBoth(slice, whole) };
     }
     default:
       return unreachable(spec);
   }
+}
+
+async function closeBoth(slice: Source, whole: Source): Promise<void> {
+  await slice.close();
+  await whole.close();
 }
