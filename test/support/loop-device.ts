@@ -1,0 +1,25 @@
+// Loop devices with direct I/O to their backing file where its file system allows that. Each is detached by its owner.
+
+import { readFileSync } from 'node:fs';
+import { basename } from 'node:path';
+import { run, tryRun } from './run.js';
+
+/** Runs `body` with a loop device over `path`; detaches it whatever happens. */
+export function attachLoop<T>(path: string, sectorSize: number, body: (device: string) => T): T {
+  const device = run('losetup', ['-f', '--show', '-b', `${sectorSize}`, path]).trim();
+  try {
+    tryRun('losetup', ['--direct-io=on', device]);
+    return body(device);
+  } finally {
+    run('losetup', ['-d', device]);
+  }
+}
+
+/** What the kernel wrote to a device since it was attached: requests, sectors of 512 bytes, and discards. */
+export function writeCounters(device: string): { writes: number; sectors: number; discards: number } {
+  const stat = readFileSync(`/sys/block/${basename(device)}/stat`, 'utf8')
+    .trim()
+    .split(/\s+/)
+    .map(Number);
+  return { writes: stat[4] ?? 0, sectors: stat[6] ?? 0, discards: stat[11] ?? 0 };
+}

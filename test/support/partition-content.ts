@@ -1,0 +1,176 @@
+// What tests put into partitions: file systems full of real files, each made, filled, changed, listed and checked by
+// the tools of its own ecosystem. Works on a partition that was cut out into a file.
+
+import { createHash } from 'node:crypto';
+import {
+  closeSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { type Bytes, KiB, MiB } from '../../src/base/units.js';
+import { digestFolder, fillFolder as fillExt, thinFolder } from './ext4-corpus.js';
+import { makeImage, mounted } from './ext4-image.js';
+import { fillFat, hashFat, makeFat } from './fat-volume.js';
+import { hashTree, withNtfsMounted } from './ntfs-mount.js';
+import { fillFolder as fillNtfs, makeNtfs } from './ntfs-volume.js';
+import type { Random } from './random.js';
+import { run } from './run.js';
+
+export type Content =
+  | { readonly kind: 'ext'; readonly options: readonly string[] }
+  | { readonly kind: 'ntfs'; readonly clusterSize: Bytes }
+  | { readonly kind: 'fat'; readonly bits: 12 | 16 | 32; readonly sectorsPerCluster?: number }
+  | { readonly kind: 'swap' }
+  | { readonly kind: 'unrecognised' };
+
+export const EXT4: Content = { kind: 'ext', options: ['-t', 'ext4', '-b', '4096'] };
+export const NTFS: Content = { kind: 'ntfs', clusterSize: 4096 };
+export const FAT32: Content = { kind: 'fat', bits: 32, sectorsPerCluster: 1 };
+export const FAT32_4K: Content = { kind: 'fat', bits: 32 };
+export const FAT16: Content = { kind: 'fat', bits: 16 };
+export const SWAP: Content = { kind: 'swap' };
+export const UNRECOGNISED: Content = { kind: 'unrecognised' };
+
+/** Fills files that are deleted again: none of it may ever be found on a target. */
+export const NOISE = Buffer.from('deleted data that must not travel. ');
+
+/** Path and digest of every file; of contents without files, the digest of every byte. */
+export type Listing = ReadonlyMap<string, string>;
+
+export function noise(length: Bytes): Buffer {
+  return Buffer.alloc(length, NOISE);
+}
+
+/** Makes the file `path` of `size` bytes: a file system with files, deleted files and noise in its free space. */
+export async function makeContent(
+  path: string,
+  content: Content,
+  { size, sectorSize, random }: { size: Bytes; sectorSize: Bytes; random: Random },
+): Promise<void> {
+  const budget = Math.floor(size / 5);
+  switch (content.kind) {
+    case 'ext':
+      makeImage(path, size, content.options);
+      mounted(path, (folder) => {
+        fillExt(folder, random, { files: 200, largest: 1 * MiB, total: budget });
+        thinFolder(folder, random);
+      });
+      break;
+    case 'ntfs':
+      makeNtfs(path, { size, sectorSize, clusterSize: content.clusterSize });
+      await withNtfsMounted(path, (folder) => fillNtfs(folder, random, { budget: Math.min(budget, 12 * MiB) }));
+      break;
+    case 'fat': {
+      const { bits, sectorsPerCluster } = content;
+      makeFat(path, { size, bits, sectorSize, ...(sectorsPerCluster === undefined ? {} : { sectorsPerCluster }) });
+      withWorkFolder(path, (work) => fillFat(path, work, random, { budget: Math.min(budget, 6 * MiB) }));
+      break;
+    }
+    case 'swap':
+      emptyFile(path, size);
+      run('mkswap', ['-q', '-L', 'swap', path]);
+      return;
+    case 'unrecognised':
+      writeFileSync(path, random.bytes(size));
+      return;
+  }
+  await plantNoise(path, content, Math.floor(size / 10));
+}
+
+function emptyFile(path: string, size: Bytes): void {
+  closeSync(openSync(path, 'w'));
+  truncateSync(path, size);
+}
+
+/** Writes files of noise, makes sure that they are on the medium, and deletes them. */
+async function plantNoise(path: string, content: Content, length: Bytes): Promise<void> {
+  const names = [0, 1, 2, 3].map((index) => `noise-${index}`);
+  const bytes = noise(Math.floor(length / names.length));
+  await withFolder(path, content, (folder) => {
+    for (const name of names) writeFileSync(join(folder, name), bytes);
+  });
+  await removeFiles(path, content, names);
+}
+
+/** Runs `action` on a folder that is the file system (or, for FAT, whose files are copied into it afterwards). */
+export async function withFolder(path: string, content: Content, action: (folder: string) => void): Promise<void> {
+  if (content.kind === 'ext') mounted(path, action);
+  else if (content.kind === 'ntfs') await withNtfsMounted(path, action);
+  else if (content.kind === 'fat') {
+    withWorkFolder(path, (work) => {
+      action(work);
+      run('sh', ['-c', `mcopy -o -s -Q -i "$1" "$2"/* ::/`, 'sh', path, work]);
+    });
+  } else throw new Error(`${content.kind} holds no files`);
+}
+
+/** Deletes files named relative to the root. */
+export async function removeFiles(path: string, content: Content, names: readonly string[]): Promise<void> {
+  if (content.kind === 'fat') {
+    run('mdel', ['-i', path, ...names.map((name) => `::/${name}`)]);
+    return;
+  }
+  await withFolder(path, content, (folder) => {
+    for (const name of names) rmSync(join(folder, name));
+  });
+}
+
+export async function listFiles(path: string, content: Content): Promise<Listing> {
+  switch (content.kind) {
+    case 'ext':
+      return mounted(path, digestFolder, 'ro,noload');
+    case 'ntfs':
+      return withNtfsMounted(path, hashTree, { options: 'ro' });
+    case 'fat':
+      return withWorkFolder(path, (work) => hashFat(path, join(work, 'out')));
+    case 'swap':
+    case 'unrecognised':
+      return new Map([['every byte', createHash('sha256').update(readFileSync(path)).digest('hex')]]);
+  }
+}
+
+/** Throws with what the file system's own checker found wrong. */
+export function checkContent(path: string, { kind }: Content): void {
+  if (kind === 'ext') run('e2fsck', ['-fn', path]);
+  else if (kind === 'ntfs') {
+    run('ntfsfix', ['-n', path]);
+    run('ntfsinfo', ['-f', '-m', path]);
+  } else if (kind === 'fat') run('fsck.vfat', ['-n', path]);
+}
+
+function withWorkFolder<T>(path: string, work: (folder: string) => T): T {
+  const folder = mkdtempSync(`${path}-work-`);
+  try {
+    return work(folder);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/**
+ * Overwrites `overwritten` bytes in the middle of a file, adds files and deletes one: what a day of work does.
+ * The file system has to have been made by `makeContent`.
+ */
+export async function changeFiles(path: string, content: Content, random: Random): Promise<void> {
+  if (content.kind === 'unrecognised' || content.kind === 'swap') {
+    const bytes = readFileSync(path);
+    random.bytes(5000).copy(bytes, random.below(bytes.length - 5000));
+    writeFileSync(path, bytes);
+    return;
+  }
+  const tag = random.below(1e9);
+  await withFolder(path, content, (folder) => {
+    mkdirSync(join(folder, `new ${tag}`));
+    for (const length of [1, 3000, 70_000, 400_000]) {
+      writeFileSync(join(folder, `new ${tag}`, `${length}`), random.bytes(random.between(length, length + 4 * KiB)));
+    }
+    writeFileSync(join(folder, `short-lived ${tag}`), noise(300_000));
+  });
+  await removeFiles(path, content, [`short-lived ${tag}`]);
+}
