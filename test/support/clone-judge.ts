@@ -2,13 +2,13 @@
 // their digests, and every byte that no file system uses by what may be there.
 
 import { createHash } from 'node:crypto';
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync, writeSync } from 'node:fs';
 import * as assert from 'uvu/assert';
 import { type Bytes, MiB } from '../../src/base/units.js';
 import { type Extent, extentEnd } from '../../src/map/extent.js';
 import { type BuiltDisk, listDisk, readAt } from './disk-builder.js';
 import { attachLoop } from './loop-device.js';
-import { type Listing, NOISE } from './partition-content.js';
+import { type Listing, noiseMark } from './partition-content.js';
 import { run } from './run.js';
 
 /** What targets are filled with before they are cloned to. */
@@ -45,9 +45,9 @@ export function sha256Outside(path: string, extent: Extent, size: Bytes): string
   return before + sha256(path, { offset: extentEnd(extent), length: size - extentEnd(extent) });
 }
 
-/** True if deleted data of the source is anywhere in the file. */
-export function holdsNoise(path: string): boolean {
-  const mark = Buffer.concat([NOISE, NOISE]);
+/** True if deleted data of the source (of a round of changes, or of the first) is anywhere in the file. */
+export function holdsNoise(path: string, generation = 0): boolean {
+  const mark = noiseMark(generation);
   let found = false;
   let tail = Buffer.alloc(0);
   eachPiece(path, (piece) => {
@@ -59,7 +59,10 @@ export function holdsNoise(path: string): boolean {
 
 /** A file of `size` bytes of an older life. */
 export function oldFile(path: string, size: Bytes): string {
-  run('sh', ['-c', `head -c ${size} /dev/zero | tr '\\000' '\\${OLD_BYTE.toString(8)}' > "$1"`, 'sh', path]);
+  const piece = Buffer.alloc(4 * PIECE, OLD_BYTE);
+  const fd = openSync(path, 'w');
+  for (let done = 0; done < size; done += piece.length) writeSync(fd, piece, 0, Math.min(piece.length, size - done));
+  closeSync(fd);
   return path;
 }
 

@@ -5,6 +5,7 @@ import { type Bytes, MiB } from '../../src/base/units.js';
 import { type Extent, extentEnd, gaps, normalise } from '../../src/map/extent.js';
 import { attachLoop } from './loop-device.js';
 import {
+  type Change,
   type Content,
   changeFiles,
   checkContent,
@@ -240,11 +241,20 @@ export async function listDisk(
   return found;
 }
 
+export function partitionOf({ path, partitions }: BuiltDisk, number: number): BuiltPartition {
+  const found = partitions.find((partition) => partition.number === number);
+  if (!found) throw new Error(`${path} has no partition ${number}`);
+  return found;
+}
+
 /** Changes files in every partition, or in those with the given numbers. */
-export async function changeDisk(disk: BuiltDisk, random: Random, numbers?: readonly number[]): Promise<void> {
-  for (const { number, extent, content } of disk.partitions) {
-    if (numbers && !numbers.includes(number)) continue;
-    await onPartition(disk.path, extent, (file) => changeFiles(file, content, random), { write: true });
+export async function changeDisk(
+  { path, partitions }: BuiltDisk,
+  change: Change,
+  numbers: readonly number[] = partitions.map(({ number }) => number),
+): Promise<void> {
+  for (const { extent, content } of partitions.filter(({ number }) => numbers.includes(number))) {
+    await onPartition(path, extent, (file) => changeFiles(file, content, change), { write: true });
   }
 }
 

@@ -15,11 +15,11 @@ export function attachLoop<T>(path: string, sectorSize: number, body: (device: s
   }
 }
 
-/** What the kernel wrote to a device since it was attached: requests, sectors of 512 bytes, and discards. */
-export function writeCounters(device: string): { writes: number; sectors: number; discards: number } {
+/** What was given to a device to write since it was made: sectors of 512 bytes, and requests to discard. */
+export function writeCounters(device: string): { sectors: number; discards: number } {
   const stat = readFileSync(`/sys/block/${basename(device)}/stat`, 'utf8')
     .trim()
     .split(/\s+/)
     .map(Number);
-  return { writes: stat[4] ?? 0, sectors: stat[6] ?? 0, discards: stat[11] ?? 0 };
+  return { sectors: stat[6] ?? 0, discards: stat[11] ?? 0 };
 }

@@ -9,6 +9,7 @@ import {
   openSync,
   readFileSync,
   rmSync,
+  statSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs';
@@ -37,14 +38,16 @@ export const FAT16: Content = { kind: 'fat', bits: 16 };
 export const SWAP: Content = { kind: 'swap' };
 export const UNRECOGNISED: Content = { kind: 'unrecognised' };
 
-/** Fills files that are deleted again: none of it may ever be found on a target. */
-export const NOISE = Buffer.from('deleted data that must not travel. ');
+/** Fills files that are deleted again: none of it may be found on a target. Each round of changes has its own. */
+export function noiseMark(generation = 0): Buffer {
+  return Buffer.from(`deleted data of round ${generation}, which must not travel. `);
+}
 
 /** Path and digest of every file; of contents without files, the digest of every byte. */
 export type Listing = ReadonlyMap<string, string>;
 
-export function noise(length: Bytes): Buffer {
-  return Buffer.alloc(length, NOISE);
+export function noise(length: Bytes, generation = 0): Buffer {
+  return Buffer.alloc(length, noiseMark(generation));
 }
 
 /** Makes the file `path` of `size` bytes: a file system with files, deleted files and noise in its free space. */
@@ -153,24 +156,28 @@ function withWorkFolder<T>(path: string, work: (folder: string) => T): T {
   }
 }
 
-/**
- * Overwrites `overwritten` bytes in the middle of a file, adds files and deletes one: what a day of work does.
- * The file system has to have been made by `makeContent`.
- */
-export async function changeFiles(path: string, content: Content, random: Random): Promise<void> {
+export interface Change {
+  readonly random: Random;
+  /** Of the noise that is written and deleted again. */
+  readonly generation?: number;
+}
+
+/** Adds files, and noise that is deleted again; without a file system, overwrites a few bytes. */
+export async function changeFiles(path: string, content: Content, { random, generation = 1 }: Change): Promise<void> {
   if (content.kind === 'unrecognised' || content.kind === 'swap') {
     const bytes = readFileSync(path);
-    random.bytes(5000).copy(bytes, random.below(bytes.length - 5000));
+    random.bytes(5000).copy(bytes, 8192 + random.below(bytes.length - 13_192));
     writeFileSync(path, bytes);
     return;
   }
-  const tag = random.below(1e9);
+  const room = statSync(path).size / 20;
+  const folderName = `round ${generation}`;
   await withFolder(path, content, (folder) => {
-    mkdirSync(join(folder, `new ${tag}`));
-    for (const length of [1, 3000, 70_000, 400_000]) {
-      writeFileSync(join(folder, `new ${tag}`, `${length}`), random.bytes(random.between(length, length + 4 * KiB)));
+    mkdirSync(join(folder, folderName));
+    for (const length of [1, 3000, 70_000, 400_000].filter((wanted) => wanted < room)) {
+      writeFileSync(join(folder, folderName, `${length}`), random.bytes(random.between(length, length + 4 * KiB)));
     }
-    writeFileSync(join(folder, `short-lived ${tag}`), noise(300_000));
+    writeFileSync(join(folder, `deleted ${generation}`), noise(Math.min(300_000, Math.floor(room)), generation));
   });
-  await removeFiles(path, content, [`short-lived ${tag}`]);
+  await removeFiles(path, content, [`deleted ${generation}`]);
 }

@@ -1,0 +1,68 @@
+// One file system without a partition table through several rounds: cloned, judged, changed, cloned again.
+
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { type Bytes, MiB } from '../../src/base/units.js';
+import { demandNothingInvented, holdsNoise, oldFile, sha256 } from './clone-judge.js';
+import { onPartition } from './disk-builder.js';
+import { ectypeIn } from './ectype-cli.js';
+import { type Content, changeFiles, checkContent, type Listing, listFiles, makeContent } from './partition-content.js';
+import { randomFrom, SEED } from './random.js';
+import { rounds } from './scale.js';
+
+export interface Variant {
+  readonly name: string;
+  readonly content: Content;
+  readonly size: Bytes;
+}
+
+/** One test a variant. Each gets a folder of its own in `scratch`. */
+export function testVariants(scratch: string, variants: readonly Variant[]): void {
+  for (const [index, variant] of variants.entries()) {
+    test(variant.name, () => severalTimes(variant, join(scratch, `${index}`), SEED + index));
+  }
+}
+
+async function severalTimes(variant: Variant, folder: string, seed: number): Promise<void> {
+  const { content, size } = variant;
+  const random = randomFrom(seed);
+  const ectype = ectypeIn(folder);
+  const source = join(folder, 'source.img');
+  await makeContent(source, content, { size, sectorSize: 512, random });
+  const target = oldFile(join(folder, 'target.img'), size + random.pick([0, 0, 3 * MiB + 512]));
+
+  for (let run = 0; run < rounds({ short: 2, long: 8 }); run += 1) {
+    if (run > 0) await changeFiles(source, content, { random, generation: run });
+    assert.ok(holdsNoise(source, run), 'there is deleted data that could travel');
+    const before = sha256(source);
+    const { plan } = ectype.clone(source, target, ...(run === 0 ? ['--overwrite-target', target] : []));
+    const [volume] = plan.volumes;
+    assert.is(volume?.method, 'allocated', volume?.methodReason);
+    assert.is(volume?.detect, run === 0 ? 'first' : 'hash', volume?.detectReason);
+    assert.is(sha256(source), before, 'the source is what it was');
+    if (run === 0) demandNothingInvented(alone(source, variant), target);
+    // Deleted data of an earlier round may lie in the unused end of a used cluster by now, which travels with it.
+    assert.not.ok(holdsNoise(target, run), 'no deleted data');
+    await demandSame(source, target, variant);
+    assert.not.ok(ectype.clone(source, target).changed, 'a run without changes writes nothing');
+  }
+  rmSync(folder, { recursive: true });
+}
+
+function alone(path: string, { content, size }: Variant) {
+  const partitions = [{ number: 1, extent: { offset: 0, length: size }, content }];
+  return { path, size, table: 'mbr', sectorSize: 512, partitions } as const;
+}
+
+async function demandSame(source: string, target: string, { content, size }: Variant): Promise<void> {
+  const whole = { offset: 0, length: size };
+  const wanted = await onPartition(source, whole, (file) => listFiles(file, content), { write: false });
+  assert.ok(wanted.size > 0);
+  const look = (file: string): Promise<Listing> => {
+    checkContent(file, content);
+    return listFiles(file, content);
+  };
+  assert.equal(await onPartition(target, whole, look, { write: false }), wanted, 'the same files');
+}
