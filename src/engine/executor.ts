@@ -2,11 +2,11 @@
 // Invariant: blocking I/O in a few more workers than cores is the queue depth; nothing else is in flight.
 
 import { availableParallelism } from 'node:os';
-import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { Piscina } from 'piscina';
-import { fromWire, toWire, type WireError } from '../base/tool-error.js';
+import { fromWire, type WireError } from '../base/tool-error.js';
 import { type Bytes, MiB } from '../base/units.js';
 import type { Source, SourceSpec, Target } from '../source/types.js';
+import { answerPermission, createPermission, type PermissionRequest } from './permission.js';
 import type { StretchResult } from './stretch.js';
 import type { Tally } from './tally.js';
 import { perform, type Task } from './task.js';
@@ -48,18 +48,19 @@ export function inlineExecutor(): Executor {
   };
 }
 
-/** What a worker gets: everything plain, or transferred. */
+/** What a worker gets: everything plain, or shared. */
 export interface WorkerTask {
   readonly task: Task;
   readonly source: SourceSpec;
   readonly target: SourceSpec;
   readonly tally: SharedArrayBuffer;
-  /** Asks for and answers permission to write. */
-  readonly permitPort: MessagePort;
+  /** Tells it from the other tasks under way. */
+  readonly id: number;
+  /** Where the answer to its wish to write will be. */
+  readonly permission: SharedArrayBuffer;
 }
 
 export type WorkerAnswer = { readonly result: StretchResult } | { readonly error: WireError };
-export type PermitAnswer = { readonly granted: true } | { readonly denied: WireError };
 
 /** Blocking I/O keeps a worker waiting most of the time, so more of them than cores pay. */
 export function workerCount(): number {
@@ -86,26 +87,33 @@ export function workerExecutor(workers = workerCount()): Executor {
     concurrentTasksPerWorker: TASKS_PER_WORKER,
     recordTiming: false,
   });
+  const underWay = new Map<number, () => Promise<void>>();
+  let count = 0;
+  pool.on('message', ({ wantsToWrite }: PermissionRequest) => void underWay.get(wantsToWrite)?.());
   return {
     concurrency: workers * TASKS_PER_WORKER,
     async run(task, { source, target, tally }, permit) {
       if (!source.spec || !target.spec) throw new Error('internal error: a worker needs specs');
-      const { port1, port2 } = new MessageChannel();
-      port1.on('message', () => {
-        permit().then(
-          () => port1.postMessage({ granted: true } satisfies PermitAnswer),
-          (error: unknown) => port1.postMessage({ denied: toWire(error) } satisfies PermitAnswer),
-        );
+      count += 1;
+      const id = count;
+      const permission = createPermission();
+      let refusal: { error: unknown } | undefined;
+      underWay.set(id, async () => {
+        try {
+          await permit();
+        } catch (error) {
+          refusal = { error };
+        }
+        answerPermission(permission, { granted: refusal === undefined });
       });
       try {
-        const answer = await pool.run(
-          { task, source: source.spec, target: target.spec, tally: tally.memory, permitPort: port2 },
-          { transferList: [port2] },
-        );
+        const ends = { source: source.spec, target: target.spec, tally: tally.memory };
+        const answer = await pool.run({ task, ...ends, id, permission });
+        if (refusal) throw refusal.error;
         if ('error' in answer) throw fromWire(answer.error);
         return answer.result;
       } finally {
-        port1.close();
+        underWay.delete(id);
       }
     },
     close: () => pool.close({ force: false }),

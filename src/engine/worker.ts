@@ -1,12 +1,13 @@
 // The worker's side of the pool: opens each medium once, keeps its buffers, performs one task at a time.
 // Invariant: errors travel as plain data, because a thrown one loses its class on the way.
 
-import { once } from 'node:events';
-import { fromWire, toWire } from '../base/tool-error.js';
+import { interrupted } from '../base/errors/run.js';
+import { toWire } from '../base/tool-error.js';
 import { openSource, openTarget } from '../source/open.js';
 import { readOnlyTarget } from '../source/read-only.js';
 import type { Source, SourceSpec, Target } from '../source/types.js';
-import type { PermitAnswer, WorkerAnswer, WorkerTask } from './executor.js';
+import type { WorkerAnswer, WorkerTask } from './executor.js';
+import { askPermission } from './permission.js';
 import { tallyOver } from './tally.js';
 import { perform } from './task.js';
 import { createBuffers } from './window.js';
@@ -36,16 +37,12 @@ export default function work(order: WorkerTask): Promise<WorkerAnswer> {
   return answer;
 }
 
-async function workAlone({ task, source, target, tally, permitPort }: WorkerTask): Promise<WorkerAnswer> {
+async function workAlone({ task, source, target, tally, id, permission }: WorkerTask): Promise<WorkerAnswer> {
   try {
-    let permitted: Promise<void> | undefined;
-    const permit = (): Promise<void> => {
-      permitted ??= (async () => {
-        permitPort.postMessage('may I write?');
-        const [answer] = (await once(permitPort, 'message')) as [PermitAnswer];
-        if ('denied' in answer) throw fromWire(answer.denied);
-      })();
-      return permitted;
+    let permitted = false;
+    const permit = async (): Promise<void> => {
+      permitted ||= askPermission(permission, id);
+      if (!permitted) throw interrupted(); // the main thread knows why, and says so
     };
     const writable = task.kind === 'discard' || task.stretch.sink === 'write';
     const result = await perform(task, {
@@ -58,7 +55,5 @@ async function workAlone({ task, source, target, tally, permitPort }: WorkerTask
     return { result };
   } catch (error) {
     return { error: toWire(error) };
-  } finally {
-    permitPort.close();
   }
 }
