@@ -3,7 +3,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { ClonePlan, CloneRunResult } from '../../src/operation/clone.js';
+import type { ClonePlan, CloneRunResult } from '../../src/operation/clone-types.js';
 import type { VerifyResult } from '../../src/operation/verify.js';
 import { tryRun } from './run.js';
 
