@@ -25,7 +25,7 @@ function testFiles() {
       return [];
     }
   });
-  return files.filter((file) => words.every((word) => file.includes(word)));
+  return files.filter((file) => words.length === 0 || words.some((word) => relative(root, file).includes(word)));
 }
 
 function runFile(file) {
