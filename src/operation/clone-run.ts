@@ -29,7 +29,7 @@ export async function runClone(
 ): Promise<CloneRunResult> {
   const folder = targetFolder(target.identity.key);
   const unlock = lockTarget(folder, target.place.name);
-  const awake = inhibitSleep(`cloning ${prepared.source.place.name} to ${target.place.name}`);
+  const letSleep = inhibitSleep(`cloning ${prepared.source.place.name} to ${target.place.name}`);
   const inline = inlineExecutor();
   try {
     const session = await beginSession({
@@ -55,7 +55,7 @@ export async function runClone(
     }
   } finally {
     await inline.close();
-    awake();
+    letSleep();
     unlock();
   }
 }
