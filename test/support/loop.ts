@@ -1,6 +1,8 @@
-// Loop devices of this process, detached when their work is done. Needs root.
+// Loop devices of this process, and mounts through them, gone when their work is done. Needs root.
 
+import { mkdirSync } from 'node:fs';
 import { run } from './run.js';
+import { emptyFile } from './sample-disk.js';
 
 export interface LoopOptions {
   readonly sectorSize?: number;
@@ -16,6 +18,20 @@ export function withLoopDevice<T>(path: string, work: (device: string) => T, opt
     return work(device);
   } finally {
     run('losetup', ['-d', device]);
+  }
+}
+
+/** Makes an ext4 in `image`, mounts it and unmounts it again. */
+export function withExt4Mounted<T>(image: string, size: number, work: (folder: string) => T): T {
+  emptyFile(image, size);
+  run('mke2fs', ['-q', '-F', '-t', 'ext4', '-E', 'lazy_itable_init=0,lazy_journal_init=0', image]);
+  const folder = `${image}.mounted`;
+  mkdirSync(folder);
+  run('mount', ['-t', 'ext4', '-o', 'loop', image, folder]);
+  try {
+    return work(folder);
+  } finally {
+    run('umount', [folder]);
   }
 }
 
