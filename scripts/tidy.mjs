@@ -149,7 +149,8 @@ for (const file of filesBelow(source, ['.ts'])) {
 }
 checkCycles(graph);
 for (const folder of ['test', 'bench', 'native']) {
-  for (const file of filesBelow(join(root, folder), ['.ts', '.cc', '.h'])) checkLength(file, readFileSync(file, 'utf8'));
+  for (const file of filesBelow(join(root, folder), ['.ts', '.cc', '.h']))
+    checkLength(file, readFileSync(file, 'utf8'));
 }
 for (const problem of problems) console.log(problem);
 console.log(`${graph.size} files, ${problems.length} problems`);
