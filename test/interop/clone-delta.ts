@@ -8,8 +8,8 @@ import * as assert from 'uvu/assert';
 import { MiB } from '../../src/base/units.js';
 import { BLOCK_SIZE } from '../../src/map/block-map.js';
 import { demandSameFiles, demandSoundTable, holdsNoise, sha256 } from '../support/clone-judge.js';
-import { type ClonedPair, clonedPair, differingBlocks, findBytes, SMALL } from '../support/clone-pair.js';
-import { changeDisk, listDisk, onPartition, partitionOf, readAt, writeAt } from '../support/disk-builder.js';
+import { type ClonedPair, clonedPair, differingBlocks, filesOf, findBytes, SMALL } from '../support/clone-pair.js';
+import { changeDisk, onPartition, partitionOf, readAt, writeAt } from '../support/disk-builder.js';
 import { attachLoop, writeCounters } from '../support/loop-device.js';
 import { makeContent, removeFiles, withFolder } from '../support/partition-content.js';
 import { randomFrom, SEED } from '../support/random.js';
@@ -25,7 +25,7 @@ const ARMED_BLOCKS = 3;
 
 async function demandSame({ disk, target }: ClonedPair): Promise<void> {
   demandSoundTable(disk, target);
-  await demandSameFiles(disk, target, await listDisk(disk.path, disk.partitions));
+  await demandSameFiles(disk, target, await filesOf(disk));
 }
 
 /** Puts a file into partition `number` of the source. */

@@ -2,13 +2,15 @@
 
 import { copyFileSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import * as assert from 'uvu/assert';
 import { type Bytes, MiB } from '../../src/base/units.js';
 import { BLOCK_SIZE } from '../../src/map/block-map.js';
 import { type Extent, intersect } from '../../src/map/extent.js';
+import { demandSameFiles, demandSoundTable, sha256 } from './clone-judge.js';
 import { preparedDisk, type Wish } from './clone-round-trip.js';
-import { type BuiltDisk, readAt } from './disk-builder.js';
+import { type BuiltDisk, listDisk, readAt } from './disk-builder.js';
 import { type Ectype, ectypeIn } from './ectype-cli.js';
-import { EXT4, FAT32, NTFS, SWAP, UNRECOGNISED } from './partition-content.js';
+import { EXT4, FAT32, type Listing, NTFS, SWAP, UNRECOGNISED } from './partition-content.js';
 
 /** Unaligned ends, one partition of each kind. */
 export const SMALL: Wish = {
@@ -66,4 +68,23 @@ export function differingBlocks(a: string, b: string, extent: Extent): number[] 
     }
   }
   return differing;
+}
+
+const listings = new Map<string, ReadonlyMap<number, Listing>>();
+
+/** The files of all partitions; disks with the same bytes are looked at once. */
+export async function filesOf({ path, partitions }: BuiltDisk): Promise<ReadonlyMap<number, Listing>> {
+  const digest = sha256(path);
+  const files = listings.get(digest) ?? (await listDisk(path, partitions));
+  listings.set(digest, files);
+  return files;
+}
+
+/** Runs the clone and demands that the target is the source again. Returns how each partition was looked at. */
+export async function heal({ disk, target, ectype }: ClonedPair, ...options: string[]): Promise<readonly string[]> {
+  const { plan } = ectype.clone(disk.path, target, ...options);
+  demandSoundTable(disk, target);
+  await demandSameFiles(disk, target, await filesOf(disk));
+  assert.not.ok(ectype.clone(disk.path, target).changed, 'nothing is left to do');
+  return plan.volumes.map(({ detect }) => detect);
 }

@@ -1,0 +1,100 @@
+// Targets that somebody used between two runs: whatever happened to them, the next run makes them equal to the source.
+
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { MiB } from '../../src/base/units.js';
+import { type ClonedPair, clonedPair, heal, SMALL } from '../support/clone-pair.js';
+import { onPartition, partitionOf, writeAt } from '../support/disk-builder.js';
+import { makeContent, removeFiles, withFolder } from '../support/partition-content.js';
+import { randomFrom, SEED } from '../support/random.js';
+import { run } from '../support/run.js';
+import { scratchFolder } from '../support/scratch.js';
+
+const scratch = scratchFolder();
+const random = randomFrom(SEED);
+const [FAT, EXT, NTFS, , RAW] = [1, 2, 3, 4, 5] as const;
+
+function touching(name: string, touch: (pair: ClonedPair) => void | Promise<void>, detect?: readonly string[]): void {
+  test(name, async () => {
+    const pair = await clonedPair(scratch, SMALL);
+    await touch(pair);
+    const found = await heal(pair);
+    if (detect) assert.equal(found, detect);
+    pair.remove();
+  });
+}
+
+/** Lets `action` work in a partition of the target as its user would. */
+async function use({ disk, target }: ClonedPair, number: number, action: (folder: string) => void): Promise<void> {
+  const { extent, content } = partitionOf(disk, number);
+  await onPartition(target, extent, (file) => withFolder(file, content, action), { write: true });
+}
+
+const write = (folder: string): void => {
+  writeFileSync(join(folder, 'written on the target'), random.bytes(700_000));
+};
+
+touching('ext4 mounted and written', (pair) => use(pair, EXT, write), [
+  'hash',
+  'compare',
+  'hash',
+  'compare',
+  'compare',
+]);
+touching('ext4 mounted, nothing written', (pair) => use(pair, EXT, () => {}), [
+  'hash',
+  'compare',
+  'hash',
+  'compare',
+  'compare',
+]);
+touching('NTFS mounted and written', (pair) => use(pair, NTFS, write), [
+  'hash',
+  'hash',
+  'compare',
+  'compare',
+  'compare',
+]);
+touching('FAT written', (pair) => use(pair, FAT, write), ['compare', 'hash', 'hash', 'compare', 'compare']);
+touching('all three written', async (pair) => {
+  for (const number of [FAT, EXT, NTFS]) await use(pair, number, write);
+});
+
+touching('bytes of a partition that no file system claims', ({ disk, target }) => {
+  const { offset, length } = partitionOf(disk, RAW).extent;
+  for (const at of [0, 70_000, length - 1]) writeAt(target, offset + at, Buffer.from([random.below(256)]));
+});
+
+touching('boot code and the gap before the first partition', ({ target }) => {
+  writeAt(target, 100, random.bytes(50));
+  writeAt(target, 900_000, random.bytes(5000));
+});
+
+touching('a partition deleted, the backup table wiped', ({ target, disk }) => {
+  run('sgdisk', ['-d', '3', target]);
+  writeAt(target, disk.size - 512, Buffer.alloc(512));
+});
+
+touching('a partition reformatted', async ({ disk, target }) => {
+  const { extent, content } = partitionOf(disk, EXT);
+  const file = join(scratch, 'reformatted');
+  await makeContent(file, content, { size: extent.length, sectorSize: 512, random });
+  writeAt(target, extent.offset, readFileSync(file));
+  rmSync(file);
+});
+
+touching('files deleted, their space used by the source a run later', async (pair) => {
+  const { disk, target, ectype } = pair;
+  await use(pair, EXT, write);
+  const { extent, content } = partitionOf(disk, EXT);
+  await onPartition(target, extent, (file) => removeFiles(file, content, ['written on the target']), { write: true });
+  ectype.clone(disk.path, target);
+  // Zeros where the target may still hold what was written there: they count as content, not as nothing.
+  const zeros = (file: string): Promise<void> =>
+    withFolder(file, content, (folder) => writeFileSync(join(folder, 'zeros'), Buffer.alloc(3 * MiB)));
+  await onPartition(disk.path, extent, zeros, { write: true });
+});
+
+test.run();
