@@ -16,13 +16,9 @@ export function digestOf(bytes: Buffer): Buffer {
 }
 
 /** True if the 16 bytes at `offset` say that nothing is known of the block. */
-export function isUnknown(digests: Buffer, offset: number): boolean {
-  return (
-    digests.readInt32LE(offset) === 0 &&
-    digests.readInt32LE(offset + 4) === 0 &&
-    digests.readInt32LE(offset + 8) === 0 &&
-    digests.readInt32LE(offset + 12) === 0
-  );
+export function isUnknown(digests: Uint8Array, offset: number): boolean {
+  for (let at = offset; at < offset + DIGEST_LENGTH; at += 1) if (digests[at] !== 0) return false;
+  return true;
 }
 
 /** A digest over several pieces in order, each preceded by its length so that pieces cannot shift into each other. */
