@@ -1,6 +1,6 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { countSet, findBit, isSet, setBits, setRuns } from '../../src/filesystem/ext4/bitmap.js';
+import { countSet, findBit, isSet, setBits, setRuns } from '../../src/filesystem/bitmap.js';
 import { crc16 } from '../../src/filesystem/ext4/crc16.js';
 import { baseMetadata, descriptorBlock, hasSuperblock } from '../../src/filesystem/ext4/geometry.js';
 import { parseSuperblock, type Superblock } from '../../src/filesystem/ext4/superblock.js';

@@ -6,7 +6,7 @@ import { FormatError } from '../../base/u64.js';
 import { type AllocationMap, joinNeighbours } from '../../map/allocation-map.js';
 import { type Extent, extentEnd, intersect } from '../../map/extent.js';
 import type { Source } from '../../source/types.js';
-import { setRuns } from './bitmap.js';
+import { setRuns } from '../bitmap.js';
 import { unknownFeatures } from './features.js';
 import { collectForeignMetadata, type ForeignMetadata } from './foreign-metadata.js';
 import { groupOfBlock, groupRange } from './geometry.js';

@@ -5,7 +5,7 @@
 import { rawCrc32c } from '../../base/checksum.js';
 import { type Bytes, MiB } from '../../base/units.js';
 import type { Source } from '../../source/types.js';
-import { type BitRange, countSet, findBit, setBits } from './bitmap.js';
+import { type BitRange, countSet, findBit, setBits } from '../bitmap.js';
 import { RoCompat } from './features.js';
 import type { ForeignMetadata } from './foreign-metadata.js';
 import { type BlockRange, baseMetadata, clustersInGroup, groupRange } from './geometry.js';

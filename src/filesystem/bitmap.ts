@@ -1,4 +1,4 @@
-// Bits in bytes, lowest bit first, as ext4 keeps its bitmaps.
+// Bits in bytes, lowest bit first, as ext4 and exFAT keep their bitmaps.
 // Invariant: callers pass limits inside the bytes; whole bytes are stepped over, so long runs are cheap.
 
 /** Bits [start, end). */
