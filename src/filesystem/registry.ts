@@ -1,12 +1,13 @@
 // The only file that names all file systems.
 
 import type { Source } from '../source/types.js';
+import { exfat } from './exfat/plugin.js';
 import { ext4 } from './ext4/plugin.js';
 import { fat } from './fat/plugin.js';
 import { ntfs } from './ntfs/plugin.js';
 import type { FilesystemInfo, FilesystemPlugin } from './plugin.js';
 
-const PLUGINS: readonly FilesystemPlugin[] = [ext4, ntfs, fat];
+const PLUGINS: readonly FilesystemPlugin[] = [ext4, ntfs, fat, exfat];
 
 export interface Recognised {
   readonly plugin: FilesystemPlugin;

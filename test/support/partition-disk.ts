@@ -43,6 +43,8 @@ export function imageBytes({ writes }: TableImage, size: number): Buffer {
 export function withLoop<T>(path: string, sectorSize: number, body: (device: string) => T): T {
   const device = run('losetup', ['-f', '--show', '-b', String(sectorSize), path]).trim();
   try {
+    // A loop device stays read-only for its next user if somebody made it so.
+    run('blockdev', ['--setrw', device]);
     return body(device);
   } finally {
     run('losetup', ['-d', device]);
