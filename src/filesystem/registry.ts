@@ -6,8 +6,9 @@ import { ext4 } from './ext4/plugin.js';
 import { fat } from './fat/plugin.js';
 import { ntfs } from './ntfs/plugin.js';
 import type { FilesystemInfo, FilesystemPlugin } from './plugin.js';
+import { swap } from './swap/plugin.js';
 
-const PLUGINS: readonly FilesystemPlugin[] = [ext4, ntfs, fat, exfat];
+const PLUGINS: readonly FilesystemPlugin[] = [ext4, ntfs, fat, exfat, swap];
 
 export interface Recognised {
   readonly plugin: FilesystemPlugin;

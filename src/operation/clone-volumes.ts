@@ -8,7 +8,7 @@ import { everythingUsed, mapOfExtents } from '../map/allocation-map.js';
 import { BLOCK_SIZE } from '../map/block-map.js';
 import { type Extent, gaps, intersect, normalise } from '../map/extent.js';
 import { memoryBlockMap } from '../map/memory-block-map.js';
-import { signaturePlaces } from '../plan/allocation.js';
+import { signaturePlaces } from '../map/signature-places.js';
 import type { PlannedVolume } from '../plan/clone-plan.js';
 import type { Piece } from '../plan/surroundings.js';
 import type { Trust } from '../plan/trust.js';

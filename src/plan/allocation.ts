@@ -2,9 +2,9 @@
 // Invariant: what no map vouches for is copied.
 
 import { FormatError } from '../base/u64.js';
-import { type Bytes, KiB, MiB } from '../base/units.js';
+import { type Bytes, MiB } from '../base/units.js';
 import { type AllocationMap, everythingUsed, joinNeighbours } from '../map/allocation-map.js';
-import { type Extent, intersect, normalise } from '../map/extent.js';
+import type { Extent } from '../map/extent.js';
 import type { Source } from '../source/types.js';
 import type { VolumeReport } from './inspect.js';
 
@@ -75,20 +75,4 @@ export async function usedBytes(map: AllocationMap, size: Bytes): Promise<Bytes>
   let total = 0;
   for await (const { length } of map.usedExtents({ offset: 0, length: size })) total += length;
   return total;
-}
-
-const GiB256 = 256 * 1024 * MiB;
-
-/**
- * Where a volume's free parts must read as zeros, because older file systems and RAID kept signatures there: its first
- * and last MiB, and the mirrors of the btrfs superblock (64 MiB and 256 GiB).
- */
-export function signaturePlaces(size: Bytes): Extent[] {
-  const places = [
-    { offset: 0, length: MiB },
-    { offset: 64 * MiB, length: 64 * KiB },
-    { offset: GiB256, length: 64 * KiB },
-    { offset: Math.max(0, size - MiB), length: MiB },
-  ];
-  return normalise(places.flatMap((place) => intersect(place, { offset: 0, length: size }) ?? []));
 }
