@@ -1,4 +1,4 @@
-// CRC-32 (GPT, zlib) and CRC-32C (ext4, btrfs, XFS).
+// CRC-32 (GPT, zlib, F2FS) and CRC-32C (ext4, btrfs, XFS).
 
 import { crc32c as castagnoli, crc32 as ieee } from '@node-rs/crc32';
 
@@ -15,4 +15,9 @@ export function crc32c(bytes: Buffer, previous = 0): number {
 /** CRC-32C without inversions, as Linux file systems chain it: `seed` in, raw remainder out. */
 export function rawCrc32c(seed: number, bytes: Buffer): number {
   return ~castagnoli(bytes, ~seed >>> 0) >>> 0;
+}
+
+/** CRC-32 without inversions, as F2FS chains it. */
+export function rawCrc32(seed: number, bytes: Buffer): number {
+  return ~ieee(bytes, ~seed >>> 0) >>> 0;
 }
