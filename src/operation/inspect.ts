@@ -22,6 +22,8 @@ export interface VolumeSummary {
   readonly extent: Extent;
   readonly type: string;
   readonly filesystem: string | undefined;
+  /** What it is instead, as blkid calls it (`crypto_LUKS`, `linux_raid_member`), if that can be told. */
+  readonly foreign: string | undefined;
   readonly label: string;
   readonly uuid: string;
   /** By the file system's own counters, or counted from its map where `inspect` looked. */
@@ -126,6 +128,7 @@ async function summariseVolume(
     extent,
     type: partition?.typeName ?? '',
     filesystem: filesystem?.kind,
+    foreign: volume.foreign?.kind,
     label: printable(filesystem?.label || partition?.name || ''),
     uuid: filesystem?.uuid ?? '',
     used: filesystem?.used,

@@ -13,7 +13,7 @@ import type { TableImage } from '../partition/table.js';
 import { sliceSource } from '../source/slice.js';
 import type { Source } from '../source/types.js';
 import { type Allocation, allocationOf, usedBytes } from './allocation.js';
-import type { DiskReport, VolumeReport } from './inspect.js';
+import { contentKind, type DiskReport, type VolumeReport } from './inspect.js';
 import { clearedEnd, composeSurroundings, type Piece } from './surroundings.js';
 import { contentIdOf, printable } from './target-content.js';
 
@@ -125,7 +125,7 @@ async function planVolume(
   const label = filesystem?.label || partition?.name || '';
   return {
     name: report.name,
-    content: `${filesystem?.kind ?? partition?.typeName ?? 'unknown'}${label ? ` "${printable(label)}"` : ''}`,
+    content: `${contentKind(report) || 'unknown'}${label ? ` "${printable(label)}"` : ''}`,
     sourceExtent: report.extent,
     targetExtent: report.extent,
     allocation,
@@ -151,6 +151,7 @@ function forensicGaps(
     filesystem: undefined,
     plugin: undefined,
     state: CLEAN,
+    foreign: undefined,
     unrecognised: 'no file system',
   }));
 }
@@ -158,9 +159,7 @@ function forensicGaps(
 /** The layout of a disk as it is. */
 export function layoutOf(report: DiskReport | undefined): LayoutPart[] {
   return (report?.volumes ?? []).map((volume) => ({
-    label: volume.filesystem?.label
-      ? printable(volume.filesystem.label)
-      : (volume.filesystem?.kind ?? volume.partition?.typeName ?? 'unknown'),
+    label: volume.filesystem?.label ? printable(volume.filesystem.label) : contentKind(volume) || 'unknown',
     extent: volume.extent,
     used: volume.filesystem?.used,
   }));

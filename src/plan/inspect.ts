@@ -5,7 +5,8 @@ import { FormatError } from '../base/u64.js';
 import type { Bytes } from '../base/units.js';
 import type { DiskIdentity } from '../device/identity.js';
 import { CLEAN, type FilesystemInfo, type FilesystemPlugin, type FilesystemState } from '../filesystem/plugin.js';
-import { recognise } from '../filesystem/registry.js';
+import { identify } from '../filesystem/registry.js';
+import type { ForeignContent } from '../filesystem/signatures.js';
 import type { Extent } from '../map/extent.js';
 import { readTable } from '../partition/read.js';
 import { type Partition, type PartitionTable, partitionLabel } from '../partition/table.js';
@@ -21,6 +22,8 @@ export interface VolumeReport {
   readonly filesystem: FilesystemInfo | undefined;
   readonly plugin: FilesystemPlugin | undefined;
   readonly state: FilesystemState;
+  /** What it is instead, if that can be told: encryption, RAID, a file system that ectype cannot read. */
+  readonly foreign: ForeignContent | undefined;
   /** Why nothing is known of its content, if so. */
   readonly unrecognised: string;
 }
@@ -67,6 +70,7 @@ export async function inspectForensic(disk: Source, identity: DiskIdentity): Pro
       filesystem: undefined,
       plugin: undefined,
       state: CLEAN,
+      foreign: undefined,
       unrecognised: 'a damaged partition table',
     };
     return withoutTable(disk, identity, { ...whole, ...content }, error.message);
@@ -83,16 +87,11 @@ async function inspectVolume(
   { name, partition }: { name: string; partition?: Partition },
 ): Promise<VolumeReport> {
   const base = { name, partition, extent: partition?.extent ?? { offset: 0, length: volume.size } };
-  const found = await recognise(volume);
-  const [only, other] = found;
-  if (!only || other) {
-    const unrecognised = other
-      ? `signatures of several file systems (${found.map(({ info }) => info.kind).join(', ')})`
-      : 'no known file system';
-    return { ...base, filesystem: undefined, plugin: undefined, state: CLEAN, unrecognised };
-  }
-  const { plugin, info } = only;
-  return { ...base, filesystem: info, plugin, state: await stateOf(volume, only), unrecognised: '' };
+  const { recognised, foreign, unrecognised } = await identify(volume);
+  if (!recognised) return { ...base, filesystem: undefined, plugin: undefined, state: CLEAN, foreign, unrecognised };
+  const { plugin, info } = recognised;
+  const state = await stateOf(volume, recognised);
+  return { ...base, filesystem: info, plugin, state, foreign: undefined, unrecognised: '' };
 }
 
 /** A state that cannot be read is not a clean one. */
@@ -110,4 +109,9 @@ async function stateOf(
       advice: 'Check and repair it with its own tool',
     };
   }
+}
+
+/** What a volume holds, as blkid calls it, or else its partition's type; empty if neither is known. */
+export function contentKind({ filesystem, foreign, partition }: VolumeReport): string {
+  return filesystem?.kind ?? foreign?.kind ?? partition?.typeName ?? '';
 }

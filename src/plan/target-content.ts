@@ -8,7 +8,7 @@ import { isZero } from '../base/zeros.js';
 import type { DiskIdentity } from '../device/identity.js';
 import type { Source } from '../source/types.js';
 import { ARMED_HEAD_LENGTH, looksArmed } from '../state/marker.js';
-import { type DiskReport, inspectDisk, inspectSingle, type VolumeReport } from './inspect.js';
+import { contentKind, type DiskReport, inspectDisk, inspectSingle, type VolumeReport } from './inspect.js';
 
 export interface TargetContent {
   readonly blank: boolean;
@@ -53,6 +53,10 @@ export async function targetContent(
     const summary = `a file system (${first.filesystem.kind})`;
     return { ...base, summary, losses: [describeVolume(first)], contentId, report };
   }
+  if (first?.foreign) {
+    const summary = `${first.foreign.kind} content`;
+    return { ...base, summary, losses: [describeVolume(first)], contentId, report };
+  }
   const blank = await isBlank(target);
   if (blank) return { ...base, blank, summary: 'nothing', report };
   return { ...base, summary: 'data of an unknown kind', contentId, report };
@@ -72,8 +76,9 @@ async function digestOfHead(medium: Source): Promise<string> {
 }
 
 /** "partition 2: ext4 "root", 1.2 GiB used of 20 GiB, last written 2026-03-01" */
-export function describeVolume({ name, extent, filesystem, partition }: VolumeReport): string {
-  const what = filesystem ? filesystem.kind : (partition?.typeName ?? 'unknown');
+export function describeVolume(volume: VolumeReport): string {
+  const { name, extent, filesystem } = volume;
+  const what = contentKind(volume) || 'unknown';
   const label = filesystem?.label ? ` "${printable(filesystem.label)}"` : '';
   const size = formatBytes(extent.length);
   const used = filesystem?.used === undefined ? size : `${formatBytes(filesystem.used)} used of ${size}`;

@@ -1,15 +1,14 @@
 // Has a volume been touched since? A digest of what every writing mount or repair changes.
 
 import { FormatError } from '../base/u64.js';
-import { recognise } from '../filesystem/registry.js';
+import { identify } from '../filesystem/registry.js';
 import type { Source } from '../source/types.js';
 
 /** Hex; undefined for volumes that have no token (unrecognised, or too damaged to compute one). */
 export async function volumeToken(volume: Source): Promise<string | undefined> {
   try {
-    const [only, other] = await recognise(volume);
-    if (!only || other) return undefined;
-    return (await only.plugin.token(volume, only.info)).toString('hex');
+    const { recognised } = await identify(volume);
+    return recognised && (await recognised.plugin.token(volume, recognised.info)).toString('hex');
   } catch (error) {
     if (error instanceof FormatError) return undefined;
     throw error;

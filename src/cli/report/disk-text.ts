@@ -14,8 +14,8 @@ export function diskText(disk: DiskSummary, { detailed }: { detailed: boolean })
   const table = disk.table ? `${disk.table.kind.toUpperCase()} ${disk.table.id}` : 'no partition table';
   lines.push(`  ${table}${disk.sectorSize ? `, sectors of ${disk.sectorSize} bytes` : ''}`);
   if (disk.table && disk.volumes.length > 0) {
-    const parts = disk.volumes.map(({ label, filesystem, type, extent, used }) => ({
-      label: label || filesystem || type,
+    const parts = disk.volumes.map(({ label, filesystem, foreign, type, extent, used }) => ({
+      label: label || filesystem || foreign || type,
       extent,
       used,
     }));
@@ -29,7 +29,10 @@ export function diskText(disk: DiskSummary, { detailed }: { detailed: boolean })
 }
 
 function volumeLines(volume: VolumeSummary, detailed: boolean): string[] {
-  const content = [volume.filesystem ?? (volume.type || 'unrecognised'), volume.label && `"${volume.label}"`]
+  const content = [
+    volume.filesystem ?? volume.foreign ?? (volume.type || 'unrecognised'),
+    volume.label && `"${volume.label}"`,
+  ]
     .filter(Boolean)
     .join(' ');
   const used = volume.used === undefined ? '' : `, ${formatBytes(volume.used)} used`;
