@@ -52,6 +52,8 @@ const GPT_TYPES: Readonly<Record<Content['kind'], string>> = {
   ext: '0FC63DAF-8483-4772-8E79-3D69D8477DE4',
   ntfs: 'EBD0A0A2-B9E5-4433-87C0-68B6B72699C7',
   fat: 'C12A7328-F81F-11D2-BA4B-00A0C93EC93B',
+  exfat: 'EBD0A0A2-B9E5-4433-87C0-68B6B72699C7',
+  f2fs: '0FC63DAF-8483-4772-8E79-3D69D8477DE4',
   swap: '0657FD6D-A4AB-43C4-84E5-0933C84B4F4F',
   unrecognised: '8DA63339-0007-60C0-C436-083AC8230908',
 };
@@ -59,6 +61,8 @@ const MBR_TYPES: Readonly<Record<Content['kind'], string>> = {
   ext: '83',
   ntfs: '7',
   fat: 'c',
+  exfat: '7',
+  f2fs: '83',
   swap: '82',
   unrecognised: 'da',
 };

@@ -20,13 +20,16 @@ export interface F2fsGeometry {
   readonly size: number;
   readonly label?: string;
   readonly options?: readonly string[];
+  /** What the volume holds before; the second half of it stays, wherever nothing is written. */
+  readonly content?: Buffer;
 }
 
 /** mkfs.f2fs takes labels in the locale's characters. */
-export function makeF2fs(path: string, { size, label = 'Fläche', options = [] }: F2fsGeometry): void {
+export function makeF2fs(path: string, { size, label = 'Fläche', options = [], content }: F2fsGeometry): void {
   closeSync(openSync(path, 'w'));
   truncateSync(path, size);
-  run('mkfs.f2fs', ['-q', '-f', '-l', label, ...options, path], { env: { LC_ALL: 'C.UTF-8' } });
+  if (content) writeFileSync(path, Buffer.from(content).fill(0, 0, Math.floor(size / 2)));
+  run('mkfs.f2fs', ['-q', '-f', '-t', 'nodiscard', '-l', label, ...options, path], { env: { LC_ALL: 'C.UTF-8' } });
 }
 
 /** Files with unique names in folders, about `budget` bytes; `tree` is a new folder and stays. */

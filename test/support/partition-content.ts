@@ -2,21 +2,13 @@
 // the tools of its own ecosystem. Works on a partition that was cut out into a file.
 
 import { createHash } from 'node:crypto';
-import {
-  closeSync,
-  mkdirSync,
-  mkdtempSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  truncateSync,
-  writeFileSync,
-} from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Bytes, KiB, MiB } from '../../src/base/units.js';
+import { fillExfat, makeExfat, withExfatMounted } from './exfat-volume.js';
 import { digestFolder, fillFolder as fillExt, thinFolder } from './ext4-corpus.js';
 import { makeImage, mounted } from './ext4-image.js';
+import { assertSoundF2fs, dumpF2fs, fillF2fs, makeF2fs } from './f2fs-volume.js';
 import { fillFat, hashFat, makeFat } from './fat-volume.js';
 import { hashTree, withNtfsMounted } from './ntfs-mount.js';
 import { fillFolder as fillNtfs, makeNtfs } from './ntfs-volume.js';
@@ -27,6 +19,8 @@ export type Content =
   | { readonly kind: 'ext'; readonly options: readonly string[] }
   | { readonly kind: 'ntfs'; readonly clusterSize: Bytes }
   | { readonly kind: 'fat'; readonly bits: 12 | 16 | 32; readonly sectorsPerCluster?: number }
+  | { readonly kind: 'exfat'; readonly clusterSize: Bytes }
+  | { readonly kind: 'f2fs'; readonly options: readonly string[] }
   | { readonly kind: 'swap' }
   | { readonly kind: 'unrecognised' };
 
@@ -35,8 +29,12 @@ export const NTFS: Content = { kind: 'ntfs', clusterSize: 4096 };
 export const FAT32: Content = { kind: 'fat', bits: 32, sectorsPerCluster: 1 };
 export const FAT32_4K: Content = { kind: 'fat', bits: 32 };
 export const FAT16: Content = { kind: 'fat', bits: 16 };
+export const EXFAT: Content = { kind: 'exfat', clusterSize: 4096 };
+export const F2FS: Content = { kind: 'f2fs', options: [] };
 export const SWAP: Content = { kind: 'swap' };
 export const UNRECOGNISED: Content = { kind: 'unrecognised' };
+
+const F2FS_BLOCK: Bytes = 4 * KiB;
 
 /** Fills files that are deleted again: none of it may be found on a target. Each round of changes has its own. */
 export function noiseMark(generation = 0): Buffer {
@@ -75,8 +73,17 @@ export async function makeContent(
       withWorkFolder(path, (work) => fillFat(path, work, random, { budget: Math.min(budget, 6 * MiB) }));
       break;
     }
+    case 'exfat':
+      makeExfat(path, { size, sectorSize, clusterSize: content.clusterSize });
+      withExfatMounted(path, (folder) => fillExfat(folder, random, { budget: Math.min(budget, 8 * MiB) }));
+      break;
+    case 'f2fs':
+      makeF2fs(path, { size, options: content.options, content: noise(size) });
+      withWorkFolder(path, (work) => fillF2fs(path, work, random, { budget: Math.min(budget, 8 * MiB) }));
+      return;
     case 'swap':
-      emptyFile(path, size);
+      // What lies behind the last whole page belongs to no area, and is copied.
+      writeFileSync(path, noise(size).fill(0, size - (size % (4 * KiB))));
       run('mkswap', ['-q', '-L', 'swap', path]);
       return;
     case 'unrecognised':
@@ -84,11 +91,6 @@ export async function makeContent(
       return;
   }
   await plantNoise(path, content, Math.floor(size / 10));
-}
-
-function emptyFile(path: string, size: Bytes): void {
-  closeSync(openSync(path, 'w'));
-  truncateSync(path, size);
 }
 
 /** Writes files of noise, makes sure that they are on the medium, and deletes them. */
@@ -101,11 +103,17 @@ async function plantNoise(path: string, content: Content, length: Bytes): Promis
   await removeFiles(path, content, names);
 }
 
-/** Runs `action` on a folder that is the file system (or, for FAT, whose files are copied into it afterwards). */
+/** Runs `action` on a folder that is the file system (or, for FAT and F2FS, whose files are copied into it afterwards). */
 export async function withFolder(path: string, content: Content, action: (folder: string) => void): Promise<void> {
   if (content.kind === 'ext') mounted(path, action);
   else if (content.kind === 'ntfs') await withNtfsMounted(path, action);
-  else if (content.kind === 'fat') {
+  else if (content.kind === 'exfat') withExfatMounted(path, action);
+  else if (content.kind === 'f2fs') {
+    withWorkFolder(path, (work) => {
+      action(work);
+      run('sload.f2fs', ['-f', work, path]);
+    });
+  } else if (content.kind === 'fat') {
     withWorkFolder(path, (work) => {
       action(work);
       run('sh', ['-c', `mcopy -o -s -Q -i "$1" "$2"/* ::/`, 'sh', path, work]);
@@ -132,7 +140,13 @@ export async function listFiles(path: string, content: Content): Promise<Listing
       return withNtfsMounted(path, hashTree, { options: 'ro' });
     case 'fat':
       return withWorkFolder(path, (work) => hashFat(path, join(work, 'out')));
+    case 'exfat':
+      return withExfatMounted(path, hashTree, { readOnly: true });
+    case 'f2fs':
+      return withWorkFolder(path, (work) => dumpF2fs(path, join(work, 'out'), { inodes: 40 }));
     case 'swap':
+      // The header is all there is to a swap area.
+      return new Map([['header', run('blkid', ['-p', '-o', 'value', path])]]);
     case 'unrecognised':
       return new Map([['every byte', createHash('sha256').update(readFileSync(path)).digest('hex')]]);
   }
@@ -145,6 +159,9 @@ export function checkContent(path: string, { kind }: Content): void {
     run('ntfsfix', ['-n', path]);
     run('ntfsinfo', ['-f', '-m', path]);
   } else if (kind === 'fat') run('fsck.vfat', ['-n', path]);
+  else if (kind === 'exfat') run('fsck.exfat', ['-n', path]);
+  else if (kind === 'f2fs') assertSoundF2fs(path);
+  else if (kind === 'swap') run('swaplabel', [path]);
 }
 
 function withWorkFolder<T>(path: string, work: (folder: string) => T): T {
@@ -177,7 +194,17 @@ export async function changeFiles(path: string, content: Content, { random, gene
     for (const length of [1, 3000, 70_000, 400_000].filter((wanted) => wanted < room)) {
       writeFileSync(join(folder, folderName, `${length}`), random.bytes(random.between(length, length + 4 * KiB)));
     }
+    if (content.kind === 'f2fs') return;
     writeFileSync(join(folder, `deleted ${generation}`), noise(Math.min(300_000, Math.floor(room)), generation));
   });
-  await removeFiles(path, content, [`deleted ${generation}`]);
+  if (content.kind === 'f2fs') overwriteNoise(path, generation);
+  else await removeFiles(path, content, [`deleted ${generation}`]);
+}
+
+/** Nothing here deletes files of F2FS: a block that still holds the first noise is free, so it gets the new one. */
+function overwriteNoise(path: string, generation: number): void {
+  const bytes = readFileSync(path);
+  const at = Math.ceil(bytes.indexOf(noise(3 * F2FS_BLOCK), bytes.length / 2) / F2FS_BLOCK) * F2FS_BLOCK;
+  noise(F2FS_BLOCK, generation).copy(bytes, at + F2FS_BLOCK);
+  writeFileSync(path, bytes);
 }
