@@ -9,8 +9,9 @@ import { ntfs } from './ntfs/plugin.js';
 import type { FilesystemInfo, FilesystemPlugin } from './plugin.js';
 import { type ForeignContent, readForeignContent } from './signatures.js';
 import { swap } from './swap/plugin.js';
+import { xfs } from './xfs/plugin.js';
 
-const PLUGINS: readonly FilesystemPlugin[] = [ext4, ntfs, fat, exfat, f2fs, swap];
+const PLUGINS: readonly FilesystemPlugin[] = [exfat, ext4, f2fs, fat, ntfs, swap, xfs];
 
 export interface Recognised {
   readonly plugin: FilesystemPlugin;
