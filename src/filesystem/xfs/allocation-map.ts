@@ -55,12 +55,14 @@ async function checkGroup(reader: TreeReader, header: FreeSpaceHeader): Promise<
   if (listed.some((block) => block >= log.start && block < log.end)) throw claimsFree(group, 'the log');
   let sum = 0;
   let most = 0;
-  for await (const { start, end } of freeExtents(reader, header, { start: 0, end: length })) {
-    if (start < log.end && end > log.start) throw claimsFree(group, 'the log');
-    if (start <= treeRoot && end > treeRoot) throw claimsFree(group, 'its own btree');
-    if (listed.some((block) => block >= start && block < end)) throw claimsFree(group, 'a block of its AGFL');
-    sum += end - start;
-    most = Math.max(most, end - start);
+  for await (const extents of freeExtents(reader, header, { start: 0, end: length })) {
+    for (const { start, end } of extents) {
+      if (start < log.end && end > log.start) throw claimsFree(group, 'the log');
+      if (start <= treeRoot && end > treeRoot) throw claimsFree(group, 'its own btree');
+      if (listed.some((block) => block >= start && block < end)) throw claimsFree(group, 'a block of its AGFL');
+      sum += end - start;
+      most = Math.max(most, end - start);
+    }
   }
   if (sum !== freeBlocks) {
     throw new FormatError(`allocation group ${group} has ${sum} free blocks, its header says ${freeBlocks}`);
@@ -71,30 +73,12 @@ async function checkGroup(reader: TreeReader, header: FreeSpaceHeader): Promise<
 }
 
 function claimsFree(group: number, what: string): FormatError {
-  return new FormatError(`the free space btree of allocation group ${group} names ${what}`);
+  return new FormatError(`allocation group ${group} calls ${what} free`);
 }
 
 /** The log's blocks, if it lies in this group. */
 function logIn({ log }: Superblock, group: number): BlockRange {
   return log?.group === group ? { start: log.start, end: log.start + log.blocks } : { start: 0, end: 0 };
-}
-
-/** Free extents of the btree and blocks of the list, ascending. */
-async function* freeBlockRanges(
-  reader: TreeReader,
-  header: FreeSpaceHeader,
-  within: BlockRange,
-): AsyncGenerator<BlockRange> {
-  const { listed } = header;
-  let next = 0;
-  for await (const extent of freeExtents(reader, header, within)) {
-    for (let block = listed[next]; block !== undefined && block < extent.start; block = listed[next]) {
-      yield { start: block, end: block + 1 };
-      next += 1;
-    }
-    yield extent;
-  }
-  for (const block of listed.slice(next)) yield { start: block, end: block + 1 };
 }
 
 function lazyMap(volume: Source, superblock: Superblock): AllocationMap {
@@ -122,8 +106,10 @@ function lazyMap(volume: Source, superblock: Superblock): AllocationMap {
         start: Math.max(0, Math.floor(within.offset / blockSize) - base),
         end: Math.min(groupLength(superblock, group), Math.ceil(extentEnd(within) / blockSize) - base),
       };
-      for await (const { start, end } of usedBlocks(reader, () => headerOf(group), blocks)) {
-        yield { offset: blockOffset(superblock, group, start), length: (end - start) * blockSize };
+      for await (const used of usedBlocks(reader, () => headerOf(group), blocks)) {
+        for (const { start, end } of used) {
+          yield { offset: blockOffset(superblock, group, start), length: (end - start) * blockSize };
+        }
       }
     }
   }
@@ -137,21 +123,37 @@ function lazyMap(volume: Source, superblock: Superblock): AllocationMap {
   };
 }
 
-/** Everything between the free extents. */
+/** Everything between the free extents and the blocks of the list, in pieces of which neighbours may touch. */
 async function* usedBlocks(
   reader: TreeReader,
   readHeader: () => Promise<FreeSpaceHeader>,
   within: BlockRange,
-): AsyncGenerator<BlockRange> {
+): AsyncGenerator<readonly BlockRange[]> {
   let position = within.start;
-  try {
-    for await (const { start, end } of freeBlockRanges(reader, await readHeader(), within)) {
-      if (start > position) yield { start: position, end: Math.min(start, within.end) };
-      position = Math.max(position, end);
-      if (position >= within.end) return;
+  const before = (free: readonly BlockRange[]): BlockRange[] => {
+    const used: BlockRange[] = [];
+    for (const { start, end } of free) {
+      if (start > position) used.push({ start: position, end: Math.min(start, within.end) });
+      position = Math.min(Math.max(position, end), within.end);
     }
+    return used;
+  };
+  try {
+    const header = await readHeader();
+    const listed = header.listed.map((block) => ({ start: block, end: block + 1 }));
+    for await (const extents of freeExtents(reader, header, within)) {
+      const last = extents.at(-1)?.end ?? 0;
+      yield before([...extents, ...take(listed, last)].sort((a, b) => a.start - b.start));
+    }
+    yield before(take(listed, within.end));
   } catch (error) {
     if (!(error instanceof FormatError)) throw error;
   }
-  if (position < within.end) yield { start: position, end: within.end };
+  if (position < within.end) yield [{ start: position, end: within.end }];
+}
+
+/** Takes the ranges that begin before `end` away from an ascending list. */
+function take(ranges: BlockRange[], end: number): BlockRange[] {
+  const next = ranges.findIndex(({ start }) => start >= end);
+  return ranges.splice(0, next < 0 ? ranges.length : next);
 }

@@ -64,12 +64,15 @@ export function treeReader(volume: Source, superblock: Superblock): TreeReader {
   return { volume, superblock, cache: new Map() };
 }
 
-/** Free extents that begin before `within.end` and end behind `within.start`. Throws FormatError where the tree is damaged. */
+/**
+ * Free extents that begin before `within.end` and end behind `within.start`, a leaf at a time: there may be millions.
+ * Throws FormatError where the tree is damaged.
+ */
 export async function* freeExtents(
   reader: TreeReader,
   header: FreeSpaceHeader,
   within: BlockRange,
-): AsyncGenerator<BlockRange> {
+): AsyncGenerator<readonly BlockRange[]> {
   /** The last block met on each level, to see that its neighbour is the next one. */
   const previous: { readonly block: number; readonly right: number }[] = [];
   const path: { readonly tree: TreeBlock; next: number }[] = [];
@@ -88,12 +91,11 @@ export async function* freeExtents(
   for (let top = path.at(-1); top; top = path.at(-1)) {
     const { tree } = top;
     if (tree.level === 0) {
-      for (const extent of recordsOf(tree)) {
-        if (extent.start < position) throw damaged(header, 'is not in order');
-        position = extent.end;
-        if (extent.start >= within.end) return;
-        if (extent.end > within.start) yield extent;
-      }
+      const extents = recordsOf(tree);
+      if ((extents[0]?.start ?? position) < position) throw damaged(header, 'is not in order');
+      position = extents.at(-1)?.end ?? position;
+      yield extents.filter(({ start, end }) => start < within.end && end > within.start);
+      if (position >= within.end) return;
       path.pop();
     } else if (top.next >= tree.count) {
       path.pop();
@@ -120,11 +122,11 @@ function childFor({ records, count }: TreeBlock, block: number): number {
   return low;
 }
 
-function* recordsOf({ records, count }: TreeBlock): Generator<BlockRange> {
-  for (let index = 0; index < count; index += 1) {
+function recordsOf({ records, count }: Pick<TreeBlock, 'records' | 'count'>): BlockRange[] {
+  return Array.from({ length: count }, (_, index) => {
     const start = records.readUInt32BE(index * RECORD);
-    yield { start, end: start + records.readUInt32BE(index * RECORD + 4) };
-  }
+    return { start, end: start + records.readUInt32BE(index * RECORD + 4) };
+  });
 }
 
 async function readTreeBlock(

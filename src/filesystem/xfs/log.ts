@@ -101,6 +101,7 @@ async function lastRecord(
     const bytes = piece.subarray(0, blocks * BASIC_BLOCK);
     await log.volume.read(bytes, log.offset + from * BASIC_BLOCK);
     for (let index = 0; index < blocks; index += 1) {
+      if (bytes.readUInt32BE(index * BASIC_BLOCK) !== MAGIC) continue;
       const header = bytes.subarray(index * BASIC_BLOCK, index * BASIC_BLOCK + HEADER_LENGTH);
       if (isRecord(log, header, from + index) && (!best || isLater(header, best.header))) {
         best = { block: from + index, header: Buffer.from(header) };
@@ -110,10 +111,9 @@ async function lastRecord(
   return best;
 }
 
-/** A header names its own place. */
+/** A header begins with the magic, and names its own place. */
 function isRecord({ uuid }: Log, header: Buffer, block: number): boolean {
   return (
-    header.readUInt32BE(At.magic) === MAGIC &&
     header.readUInt32BE(At.sequenceBlock) === block &&
     header.readUInt32BE(At.sequenceCycle) === header.readUInt32BE(At.cycle) &&
     header.subarray(At.uuid, At.uuid + 16).equals(uuid)
