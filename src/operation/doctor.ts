@@ -28,6 +28,7 @@ interface Helper {
 /** None of them is needed to clone: ectype reads all file systems itself. They repair, and they double-check. */
 const HELPERS: readonly Helper[] = [
   { program: 'e2fsck', use: 'repairs ext2/3/4 before a clone', debian: 'e2fsprogs' },
+  { program: 'xfs_repair', use: 'repairs XFS before a clone', debian: 'xfsprogs' },
   { program: 'fsck.fat', use: 'repairs FAT (EFI partitions) before a clone', debian: 'dosfstools' },
   { program: 'ntfsfix', use: 'looks at NTFS without Windows', debian: 'ntfs-3g' },
   { program: 'sgdisk', use: 'repairs damaged partition tables', debian: 'gdisk' },

@@ -1,6 +1,16 @@
 // XFS in image files: made by mkfs.xfs, mounted by the kernel, judged by xfs_repair and xfs_db.
 
-import { closeSync, mkdirSync, openSync, readSync, rmdirSync, truncateSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  rmdirSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { crc32c } from '../../src/base/checksum.js';
 import type { FilesystemInfo } from '../../src/filesystem/plugin.js';
 import { xfs } from '../../src/filesystem/xfs/plugin.js';
@@ -96,4 +106,26 @@ export function patchFile(
   } finally {
     closeSync(fd);
   }
+}
+
+/** Where the log begins. */
+export function logOffset(image: string): number {
+  const start = xfsField(image, 'logstart');
+  const group = Math.floor(start / 2 ** xfsField(image, 'agblklog'));
+  const block = start % 2 ** xfsField(image, 'agblklog');
+  return (group * xfsField(image, 'agblocks') + block) * xfsField(image, 'blocksize');
+}
+
+/** What xfs_logprint finds: the log's state, and where it would go on (in blocks of 512 bytes); undefined if nothing. */
+export function logByXfsprogs(image: string): { readonly clean: boolean; readonly head: number } | undefined {
+  const [, head, state] = /head: (\d+) state: <(\w+)>/.exec(tryRun('xfs_logprint', ['-t', image]).stdout) ?? [];
+  return state === undefined ? undefined : { clean: state === 'CLEAN', head: Number(head) };
+}
+
+/** A file whose bytes and inode are on the medium: in the log, at least. */
+export function writeSynced(path: string, bytes: Buffer): void {
+  const fd = openSync(path, 'w');
+  writeFileSync(fd, bytes);
+  fsyncSync(fd);
+  closeSync(fd);
 }

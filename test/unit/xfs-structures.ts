@@ -1,4 +1,4 @@
-// XFS structures by hand: what the superblock may say, btrees of several levels in both versions, logs in every shape.
+// XFS structures by hand: what the superblock may say and btrees of several levels in both versions.
 
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -15,9 +15,7 @@ import {
   type FreeExtent,
   firstTreeBlock,
   flatten,
-  logRecord,
   sparseVolume,
-  unmountRecord,
   type XfsShape,
 } from '../support/xfs-builder.js';
 
@@ -207,55 +205,6 @@ test('impossible superblocks are none', async () => {
   }
   assert.is(await xfs.probe(memoryTarget(Buffer.alloc(100))), undefined);
   assert.is(await xfs.probe(memoryTarget(Buffer.alloc(4096))), undefined);
-});
-
-/** The state of a volume whose log holds these records at these blocks; each block carries its round's number. */
-async function stateWithLog(rounds: readonly number[], records: readonly Buffer[]): Promise<string> {
-  const built = buildXfs(SMALL);
-  const bytes = flatten(built);
-  for (const [block, _cycle] of rounds.entries())
-    bytes.fill(0, built.logOffset + block * 512, built.logOffset + (block + 1) * 512);
-  for (const [block, cycle] of rounds.entries()) bytes.writeUInt32BE(cycle, built.logOffset + block * 512);
-  for (const record of records) {
-    const block = record.readUInt32BE(20);
-    record.copy(bytes, built.logOffset + block * 512, 0, Math.min(1024, (16 - block) * 512));
-    if (block === 15) {
-      record.copy(bytes, built.logOffset, 512);
-      bytes.writeUInt32BE(record.readUInt32BE(4) + 1, built.logOffset);
-    }
-  }
-  const volume = memoryTarget(bytes);
-  const info = await xfs.probe(volume);
-  assert.ok(info);
-  return (await xfs.readState(volume, info)).kind;
-}
-
-test('logs: fresh, half full, round the ring, over its end, torn', async () => {
-  const fill = (cycle: number, count: number, before: number): number[] =>
-    Array.from({ length: 16 }, (_, block) => (block < count ? cycle : before));
-  const written = (cycle: number, block: number): Buffer => logRecord({ cycle, block, operations: 7 });
-  const unmounted = (cycle: number, block: number): Buffer => unmountRecord({ cycle, block });
-  assert.is(await stateWithLog(fill(1, 2, 0), [unmounted(1, 0)]), 'clean');
-  assert.is(await stateWithLog(fill(1, 6, 0), [unmounted(1, 0), written(1, 2), unmounted(1, 4)]), 'clean');
-  assert.is(await stateWithLog(fill(1, 4, 0), [unmounted(1, 0), written(1, 2)]), 'needs-replay');
-  assert.is(
-    await stateWithLog(fill(9, 4, 8), [written(9, 0), unmounted(9, 2), written(8, 4), unmounted(8, 10)]),
-    'clean',
-  );
-  assert.is(await stateWithLog(fill(9, 2, 8), [written(9, 0), unmounted(8, 4)]), 'needs-replay');
-  assert.is(await stateWithLog(fill(9, 16, 8), [written(9, 0), unmounted(9, 14)]), 'clean');
-  assert.is(await stateWithLog(fill(9, 1, 8), [unmounted(8, 3), unmounted(8, 15)]), 'clean');
-  assert.is(await stateWithLog(fill(9, 1, 8), [unmounted(8, 3), written(8, 15)]), 'needs-replay');
-  // Only the header of the unmount record got through.
-  const torn = unmounted(9, 2);
-  torn.writeUInt32BE(8, 512);
-  assert.is(await stateWithLog(fill(9, 3, 8), [written(9, 0), torn]), 'needs-replay');
-  // A record that lies where it does not belong is none.
-  const moved = unmounted(9, 6);
-  const elsewhere = Buffer.from(moved);
-  elsewhere.writeUInt32BE(7, 20);
-  assert.is(await stateWithLog(fill(9, 2, 8), []), 'dirty');
-  assert.is(await stateWithLog(fill(0, 0, 0), []), 'dirty');
 });
 
 test.run();

@@ -14,11 +14,11 @@ const MAGIC = 0xfeedbabe;
 const BASIC_BLOCK = 512;
 const CYCLES_PER_HEADER: Bytes = 32 * KiB;
 const LARGEST_RECORD: Bytes = 256 * KiB;
-/**
- * Writes in flight when the power failed may be torn: up to eight records around the head, behind one that is whole.
- */
-const TORN_BEFORE: Bytes = 4 * MiB;
-const TORN_BEHIND: Bytes = 2 * MiB;
+/** A power failure tears at most the last eight records that were written. */
+const IN_FLIGHT: Bytes = 8 * LARGEST_RECORD;
+/** Around the log's edge: what was in flight, and before it a record that is whole. */
+const BEFORE_EDGE: Bytes = 2 * IN_FLIGHT;
+const BEHIND_EDGE: Bytes = IN_FLIGHT;
 
 const At = {
   magic: 0,
@@ -55,10 +55,10 @@ export async function readLogHead(
     uuid: superblock.uuid,
   };
   const edge = await findEdge(log);
-  const before = Math.min(TORN_BEFORE / BASIC_BLOCK, log.blocks);
-  const behind = Math.min(TORN_BEHIND / BASIC_BLOCK, log.blocks - before);
+  const before = Math.min(BEFORE_EDGE / BASIC_BLOCK, log.blocks);
+  const behind = Math.min(BEHIND_EDGE / BASIC_BLOCK, log.blocks - before);
   const last = await lastRecord(log, { first: (edge - before + log.blocks) % log.blocks, count: before + behind });
-  return last && { header: last.header, unmounted: await isUnmount(log, last) };
+  return last && { header: last.header, unmounted: (await isUnmount(log, last)) && (await isWhole(log, last)) };
 }
 
 interface Log {
@@ -76,35 +76,43 @@ interface LogRecord {
 
 /** Where the log's latest round ended: the first block of an older round than block 0's, or the end. */
 async function findEdge(log: Log): Promise<number> {
-  const cycle = cycleOf(await readBlock(log, 0));
+  const cycle = cycleAt(await readBlock(log, 0), 0);
   let low = 0;
   let high = log.blocks;
   while (high - low > 1) {
     const middle = Math.floor((low + high) / 2);
-    if (cycleOf(await readBlock(log, middle)) === cycle) low = middle;
+    if (cycleAt(await readBlock(log, middle), 0) === cycle) low = middle;
     else high = middle;
   }
   return high;
 }
 
-/** The record with the greatest sequence number among `count` blocks from `first` on; the log is a ring. */
-async function lastRecord(
+/** `count` blocks from `first` on, a MiB at a time; the log is a ring. */
+async function* piecesOf(
   log: Log,
   { first, count }: { first: number; count: number },
-): Promise<LogRecord | undefined> {
+): AsyncGenerator<{ readonly from: number; readonly bytes: Buffer }> {
   const most = MiB / BASIC_BLOCK;
   const piece = Buffer.alloc(Math.min(most, count) * BASIC_BLOCK);
-  let best: LogRecord | undefined;
   for (let done = 0, blocks = 0; done < count; done += blocks) {
     const from = (first + done) % log.blocks;
     blocks = Math.min(most, count - done, log.blocks - from);
     const bytes = piece.subarray(0, blocks * BASIC_BLOCK);
     await log.volume.read(bytes, log.offset + from * BASIC_BLOCK);
-    for (let index = 0; index < blocks; index += 1) {
-      if (bytes.readUInt32BE(index * BASIC_BLOCK) !== MAGIC) continue;
-      const header = bytes.subarray(index * BASIC_BLOCK, index * BASIC_BLOCK + HEADER_LENGTH);
-      if (isRecord(log, header, from + index) && (!best || isLater(header, best.header))) {
-        best = { block: from + index, header: Buffer.from(header) };
+    yield { from, bytes };
+  }
+}
+
+/** The record with the greatest sequence number among some blocks. */
+async function lastRecord(log: Log, within: { first: number; count: number }): Promise<LogRecord | undefined> {
+  let best: LogRecord | undefined;
+  for await (const { from, bytes } of piecesOf(log, within)) {
+    for (let at = 0; at < bytes.length; at += BASIC_BLOCK) {
+      if (bytes.readUInt32BE(at) !== MAGIC) continue;
+      const header = bytes.subarray(at, at + HEADER_LENGTH);
+      const block = from + at / BASIC_BLOCK;
+      if (isRecord(log, header, block) && (!best || isLater(header, best.header))) {
+        best = { block, header: Buffer.from(header) };
       }
     }
   }
@@ -126,18 +134,35 @@ function isLater(header: Buffer, than: Buffer): boolean {
 }
 
 /** One operation, marked as unmount, in a body that was written together with its header. */
-async function isUnmount(log: Log, { block, header }: LogRecord): Promise<boolean> {
+async function isUnmount(log: Log, record: LogRecord): Promise<boolean> {
+  const { block, header } = record;
   if (header.readUInt32BE(At.operationCount) !== 1 || header.readUInt32BE(At.length) === 0) return false;
-  const largest = header.readUInt32BE(At.largest);
-  const wide = (header.readUInt32BE(At.version) & 2) !== 0 && largest > CYCLES_PER_HEADER;
-  if (wide && largest > LARGEST_RECORD) return false;
-  const headers = wide ? Math.ceil(largest / CYCLES_PER_HEADER) : 1;
-  const cycle = header.readUInt32BE(At.cycle);
-  const body = block + headers;
+  const body = block + headersOf(record);
   const bytes = await readBlock(log, body % log.blocks);
-  return (
-    cycleOf(bytes) === (body < log.blocks ? cycle : cycle + 1) && (bytes.readUInt8(OPERATION_FLAGS_AT) & UNMOUNT) !== 0
-  );
+  const cycle = header.readUInt32BE(At.cycle) + (body < log.blocks ? 0 : 1);
+  return cycleAt(bytes, 0) === cycle && (bytes.readUInt8(OPERATION_FLAGS_AT) & UNMOUNT) !== 0;
+}
+
+/** Blocks before a record's body: one for every 32 KiB that the largest record may have. */
+function headersOf({ header }: LogRecord): number {
+  const isVersion2 = (header.readUInt32BE(At.version) & 2) !== 0;
+  const largest = isVersion2 ? header.readUInt32BE(At.largest) : 0;
+  return Math.max(1, Math.ceil(Math.min(largest, LARGEST_RECORD) / CYCLES_PER_HEADER));
+}
+
+/** Nothing is missing before the record: every block there is of its round. */
+async function isWhole(log: Log, record: LogRecord): Promise<boolean> {
+  const { block, header } = record;
+  const cycle = header.readUInt32BE(At.cycle);
+  const own = headersOf(record) + Math.ceil(header.readUInt32BE(At.length) / BASIC_BLOCK);
+  const count = Math.max(0, Math.min(IN_FLIGHT / BASIC_BLOCK, log.blocks - own));
+  for await (const { from, bytes } of piecesOf(log, { first: (block - count + log.blocks) % log.blocks, count })) {
+    for (let at = 0; at < bytes.length; at += BASIC_BLOCK) {
+      const round = from + at / BASIC_BLOCK < block ? cycle : cycle - 1;
+      if (cycleAt(bytes, at) !== round) return false;
+    }
+  }
+  return true;
 }
 
 async function readBlock({ volume, offset }: Log, block: number): Promise<Buffer> {
@@ -147,7 +172,7 @@ async function readBlock({ volume, offset }: Log, block: number): Promise<Buffer
 }
 
 /** Every block begins with the number of the round that wrote it; a record's first block with the magic before it. */
-function cycleOf(block: Buffer): number {
-  const first = block.readUInt32BE(0);
-  return first === MAGIC ? block.readUInt32BE(At.cycle) : first;
+function cycleAt(bytes: Buffer, at: number): number {
+  const first = bytes.readUInt32BE(at);
+  return first === MAGIC ? bytes.readUInt32BE(at + At.cycle) : first;
 }

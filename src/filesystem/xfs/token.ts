@@ -1,6 +1,7 @@
 // The token of an XFS volume: a digest of what every writing mount and every repair changes.
 // Invariant: equal tokens mean that no kernel mounted the volume for writing in between: each such mount writes a new
-// unmount record, or leaves the records of what it did.
+// unmount record, or leaves the records of what it did. xfs_repair renews the headers of all groups; only a second one
+// without a mount in between that mends inodes alone goes unseen.
 
 import { DigestStream } from '../../base/digest.js';
 import { FormatError } from '../../base/u64.js';
