@@ -1,6 +1,7 @@
 // What ectype asks of a file system. One folder a file system; registry.ts is the only file that names them all.
 // Invariant: a plugin reads through the Source it is given and nothing else; it never writes and never prints.
 
+import { FormatError } from '../base/u64.js';
 import type { Bytes } from '../base/units.js';
 import type { AllocationMap } from '../map/allocation-map.js';
 import type { Source } from '../source/types.js';
@@ -36,6 +37,9 @@ export interface FilesystemState {
 }
 
 export const CLEAN: FilesystemState = { kind: 'clean', reason: '', advice: '' };
+
+/** There is no map, and that is no damage: what it needs lies on other volumes. The volume is copied whole. */
+export class OutOfReach extends FormatError {}
 
 export interface FilesystemPlugin {
   readonly name: string;

@@ -1,6 +1,7 @@
 // The only file that names all file systems.
 
 import type { Source } from '../source/types.js';
+import { btrfs } from './btrfs/plugin.js';
 import { exfat } from './exfat/plugin.js';
 import { ext4 } from './ext4/plugin.js';
 import { f2fs } from './f2fs/plugin.js';
@@ -11,7 +12,7 @@ import { type ForeignContent, readForeignContent } from './signatures.js';
 import { swap } from './swap/plugin.js';
 import { xfs } from './xfs/plugin.js';
 
-const PLUGINS: readonly FilesystemPlugin[] = [exfat, ext4, f2fs, fat, ntfs, swap, xfs];
+const PLUGINS: readonly FilesystemPlugin[] = [btrfs, exfat, ext4, f2fs, fat, ntfs, swap, xfs];
 
 export interface Recognised {
   readonly plugin: FilesystemPlugin;

@@ -3,6 +3,7 @@
 
 import { FormatError } from '../base/u64.js';
 import { type Bytes, MiB } from '../base/units.js';
+import { OutOfReach } from '../filesystem/plugin.js';
 import { type AllocationMap, everythingUsed, joinNeighbours } from '../map/allocation-map.js';
 import type { Extent } from '../map/extent.js';
 import type { Source } from '../source/types.js';
@@ -46,6 +47,7 @@ export async function allocationOf(
     };
   } catch (error) {
     if (!(error instanceof FormatError)) throw error;
+    if (error instanceof OutOfReach) return whole(error.message);
     return whole(`its allocation map contradicts itself (${error.message})`, true);
   }
 }
