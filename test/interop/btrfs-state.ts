@@ -67,7 +67,7 @@ function patchSuperblock(image: string, change: (superblock: Buffer) => void): v
 
 /** Changes every copy of one tree's leaves and makes their checksums right again. */
 function patchLeaves(image: string, tree: string, change: (node: Buffer) => void): void {
-  const found = nodesOf(image, NODE_SIZE).filter(({ owner, leaf }) => owner === tree && leaf);
+  const found = nodesOf([image], NODE_SIZE).filter(({ owner, leaf }) => owner === tree && leaf);
   assert.ok(found.length > 0);
   for (const { offset, length } of found) {
     patch(image, offset, length, (node) => {
@@ -207,7 +207,7 @@ test('what the superblock says of itself is what the tools wrote', async () => {
 
 test('one damaged copy of a tree block is read from the other; two are no map', async () => {
   const image = newImage();
-  const extents = nodesOf(image, NODE_SIZE).filter(({ owner }) => owner === 'EXTENT_TREE');
+  const extents = nodesOf([image], NODE_SIZE).filter(({ owner }) => owner === 'EXTENT_TREE');
   assert.is(extents.length, 2);
   const [first, second] = extents;
   const spoil = (offset: number): void => patch(image, offset, NODE_SIZE, (node) => void node.write('noise', 5000));

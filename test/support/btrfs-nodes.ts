@@ -15,9 +15,9 @@ export interface PlacedNode {
   readonly leaf: boolean;
 }
 
-/** Every copy of every block of every tree of a single-device file system. */
-export function nodesOf(image: string, length: number): PlacedNode[] {
-  const dump = (...args: string[]): string => run('btrfs', ['inspect-internal', 'dump-tree', ...args, image]);
+/** Every copy of every block of every tree that lies on the first of these images (all of the file system's devices). */
+export function nodesOf(images: readonly string[], length: number): PlacedNode[] {
+  const dump = (...args: string[]): string => run('btrfs', ['inspect-internal', 'dump-tree', ...args, ...images]);
   const chunks = chunksIn(dump('-t', 'chunk'));
   const nodes: PlacedNode[] = [];
   for (const [, kind, logical, owner] of dump().matchAll(/^(leaf|node) (\d+) .* owner (\S+)$/gm)) {
