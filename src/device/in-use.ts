@@ -3,7 +3,15 @@
 
 import { readFileSync, realpathSync, statSync } from 'node:fs';
 import { deviceNumber } from './identity.js';
-import { type BlockDevice, blockDevice, holdersOf, loopDevices, partitionsOf, slavesOf } from './sysfs.js';
+import {
+  type BlockDevice,
+  blockDevice,
+  holdersOf,
+  loopDevices,
+  mountedBtrfsDevices,
+  partitionsOf,
+  slavesOf,
+} from './sysfs.js';
 
 /** A node in the graph of media: "b:8:1" a block device, "f:8:1:77" a file or folder (its file system's device, its inode). */
 type MediumNode = string;
@@ -125,6 +133,11 @@ export function usesOf(path: string): string[] {
     const node = source.startsWith('/') ? nodeOf(source) : undefined;
     if (nodes.has(`b:${device}`) || (node !== undefined && nodes.has(node)))
       uses.push(`mounted on ${point} (${source})`);
+  }
+  if (uses.length === 0) {
+    for (const { number, uuid } of mountedBtrfsDevices()) {
+      if (nodes.has(`b:${number}`)) uses.push(`mounted as a part of btrfs ${uuid}`);
+    }
   }
   for (const swap of swaps()) {
     const node = nodeOf(swap);

@@ -49,6 +49,17 @@ function namesIn(folder: string): string[] {
   }
 }
 
+/** Devices of mounted btrfs file systems, by number, with the UUID: /proc/self/mountinfo names one of several only. */
+export function mountedBtrfsDevices(): { readonly number: string; readonly uuid: string }[] {
+  const root = '/sys/fs/btrfs';
+  return namesIn(root).flatMap((uuid) =>
+    namesIn(join(root, uuid, 'devices')).flatMap((name) => {
+      const number = readAttribute(join(root, uuid, 'devices', name), 'dev');
+      return number === undefined ? [] : { number, uuid };
+    }),
+  );
+}
+
 /** The device with this number ("8:1"), or undefined if there is none. */
 export function blockDevice(number: string): BlockDevice | undefined {
   let folder: string;

@@ -8,6 +8,7 @@ import { KiB, MiB } from '../../src/base/units.js';
 import { btrfs } from '../../src/filesystem/btrfs/plugin.js';
 import type { AllocationMap } from '../../src/map/allocation-map.js';
 import { extentEnd } from '../../src/map/extent.js';
+import { moveBlockGroups } from '../support/btrfs-block-group-tree.js';
 import {
   addCompressible,
   addFragmented,
@@ -168,5 +169,20 @@ async function compareWithProgs(
 for (const layout of LAYOUTS) {
   test(layout.name, () => roundTrip(layout));
 }
+
+test('block groups in a tree of their own', async () => {
+  const image = join(scratch, 'groups.img');
+  const copy = join(scratch, 'groups.copy');
+  makeBtrfs([image], 256 * MiB, ['-m', 'single', '-d', 'single']);
+  mounted([image], (folder) => addSmallFiles(folder, randomFrom(SEED), 20));
+  moveBlockGroups(image, 16 * KiB);
+  await withVolume(image, async (volume, info) => {
+    assert.is((await btrfs.readState(volume, info)).kind, 'clean');
+    const map = await btrfs.openAllocationMap(volume, info);
+    await copyUsedOntoGarbage(volume, map, copy);
+  });
+  const read = (folder: string): [string, string][] => [...digestFolder(folder)];
+  assert.equal(mounted([copy], read, 'ro'), mounted([image], read, 'ro'));
+});
 
 test.run();

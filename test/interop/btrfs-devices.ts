@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { KiB, MiB } from '../../src/base/units.js';
+import { usesOf } from '../../src/device/in-use.js';
 import { btrfs } from '../../src/filesystem/btrfs/plugin.js';
 import { OutOfReach } from '../../src/filesystem/plugin.js';
 import { type AllocationMap, everythingUsed } from '../../src/map/allocation-map.js';
@@ -162,6 +163,20 @@ test('a device taken away again leaves one that is whole', async () => {
   });
   for (const image of images) rmSync(image);
   judge(copies, wanted);
+});
+
+test('every device of a mounted file system is in use, though mountinfo names one', () => {
+  number += 1;
+  const images = namesOf(2, 'img');
+  makeBtrfs(images, 128 * MiB, ['-m', 'raid1', '-d', 'raid1']);
+  mounted(images, () => {
+    const all = images.map((image) => usesOf(image).join());
+    assert.ok(
+      all.every((uses) => /mounted (on|as a part of btrfs)/.test(uses)),
+      all.join('; '),
+    );
+  });
+  assert.equal(images.flatMap(usesOf), []);
 });
 
 test.run();

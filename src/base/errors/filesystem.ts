@@ -6,7 +6,8 @@ export function sourceUnclean(volume: string, kind: string, reason: string, advi
   return new ToolError({
     code: 'filesystem.unclean',
     message: `${volume} (${kind}) cannot be copied consistently: ${reason}`,
-    hint: `${advice}, or copy every byte as it is with --forensic`,
+    // Some advice comes to that itself.
+    hint: advice.includes('--forensic') ? advice : `${advice}, or copy every byte as it is with --forensic`,
     details: { volume, kind, reason },
   });
 }
