@@ -165,6 +165,33 @@ test('a device taken away again leaves one that is whole', async () => {
   judge(copies, wanted);
 });
 
+test('sprouted from a seed, which was taken away then', async () => {
+  number += 1;
+  const [seed = '', sprout = ''] = namesOf(2, 'img');
+  const random = randomFrom(SEED + number);
+  makeBtrfs([seed], 160 * MiB, []);
+  mounted([seed], (folder) => fillWithHistory(folder, random, 8 * MiB));
+  run('btrfstune', ['-S', '1', seed]);
+  run('truncate', ['-s', String(200 * MiB), sprout]);
+  const wanted = attached([sprout], ([added = '']) =>
+    mounted([seed], (folder) => {
+      const mountedFrom = run('findmnt', ['-n', '-o', 'SOURCE', folder]).trim();
+      run('btrfs', ['device', 'add', '-f', added, folder]);
+      run('mount', ['-o', 'remount,rw', folder]);
+      run('btrfs', ['device', 'remove', mountedFrom, folder]);
+      addSnapshots(folder, random);
+      return digestFolder(folder);
+    }),
+  );
+  const [copy = ''] = namesOf(1, 'copy');
+  await withVolume(sprout, async (volume, info) => {
+    assert.is((await btrfs.readState(volume, info)).kind, 'clean');
+    await copyUsedOntoGarbage(volume, await btrfs.openAllocationMap(volume, info), copy);
+  });
+  for (const image of [seed, sprout]) rmSync(image);
+  judge([copy], wanted);
+});
+
 test('every device of a mounted file system is in use, though mountinfo names one', () => {
   number += 1;
   const images = namesOf(2, 'img');
