@@ -1,7 +1,7 @@
 // The writing half of a clone: begin, copy, commit, verify.
 // Invariant: the target is armed before its first change and disarmed after its last one was flushed and checked.
 
-import { interruptedUntouched, sourceChanged } from '../base/errors/run.js';
+import { interrupted, interruptedUntouched, sourceChanged } from '../base/errors/run.js';
 import { ToolError } from '../base/tool-error.js';
 import { inhibitSleep } from '../device/inhibit.js';
 import { differs, disarm, fillHeld, type PlacedVolume, type Staged, stageHeld } from '../engine/commit.js';
@@ -120,6 +120,7 @@ async function copyVolumes(
   { target, options, session, inline, workers }: Run,
   placed: readonly PlacedVolume[],
 ): Promise<void> {
+  if (options.signal.aborted) throw interrupted();
   // A first copy writes everything: arming at once spares every worker the question.
   if (placed.some(({ volume }) => volume.unknown === 'write' && volume.discardFree)) await session.arm();
   const ledger = createLedger({ target: target.medium, arm: () => session.arm() });

@@ -17,13 +17,15 @@ import {
 } from '../native/syscalls.js';
 import { checked, checkedSource } from './checked.js';
 import { Medium, wholeSectors } from './medium.js';
-import type { Source, SourceExtent, Target } from './types.js';
+import type { SeenMedium, Source, SourceExtent, Target } from './types.js';
 
 export interface OpenOptions {
   /** Nobody else may use the medium meanwhile: O_EXCL on devices, a lock on files. Default false. */
   readonly exclusive?: boolean;
   /** False goes through the page cache. Default true. */
   readonly direct?: boolean;
+  /** Refuse unless the path still means this medium. */
+  readonly seen?: SeenMedium | undefined;
 }
 
 /** Opens `path` for reading. Throws ToolError: not there, not a disk, in use. */
@@ -32,6 +34,7 @@ export function openDiskSource(path: string, options: OpenOptions = {}): Source 
     write: false,
     exclusive: options.exclusive ?? false,
     direct: options.direct ?? true,
+    seen: options.seen,
   });
   return checkedSource(reading(medium));
 }
@@ -50,6 +53,7 @@ export function openDiskTarget(path: string, options: OpenOptions = {}): DiskTar
     write: true,
     exclusive: options.exclusive ?? false,
     direct: options.direct ?? true,
+    seen: options.seen,
   });
   const target = checked({
     ...reading(medium),
@@ -83,7 +87,11 @@ function reading(medium: Medium): Source {
     name: medium.path,
     size: medium.size,
     sectorSize: medium.sectorSize,
-    spec: { kind: medium.isDevice ? 'device' : 'file', path: medium.path },
+    spec: {
+      kind: medium.isDevice ? 'device' : 'file',
+      path: medium.path,
+      seen: { node: medium.node, size: medium.size },
+    },
     async read(into, offset) {
       medium.read(into, offset);
     },
@@ -101,6 +109,7 @@ async function* fileExtents(medium: Medium, within: Extent): AsyncGenerator<Sour
   let position = within.offset;
   while (position < end) {
     const data = Math.min(seekData(medium.fd, position) ?? end, end);
+    if (data === end) medium.refuseShrunk();
     if (data > position) yield { offset: position, length: data - position, kind: 'zero' };
     if (data >= end) return;
     const hole = Math.min(seekHole(medium.fd, data) ?? end, end);

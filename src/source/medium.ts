@@ -14,13 +14,22 @@ import {
   writeSync,
 } from 'node:fs';
 import { promisify } from 'node:util';
-import { cannotFlush, cannotOpen, cannotRead, cannotWrite, notADisk, readPastEnd } from '../base/errors/device.js';
+import {
+  cannotFlush,
+  cannotOpen,
+  cannotRead,
+  cannotWrite,
+  mediumReplaced,
+  notADisk,
+  readPastEnd,
+} from '../base/errors/device.js';
 import { inUseByAnother } from '../base/errors/safety.js';
 import { errnoOf } from '../base/tool-error.js';
 import { type Bytes, MiB } from '../base/units.js';
 import type { Extent } from '../map/extent.js';
 import { allocateAligned, isAligned } from '../native/aligned.js';
 import { deviceGeometry, directIoAlignment, dropCache, tryLock } from '../native/syscalls.js';
+import type { SeenMedium } from './types.js';
 
 const BOUNCE_LENGTH = MiB;
 const fdatasyncLater = promisify(fdatasync);
@@ -31,6 +40,8 @@ export interface MediumOptions {
   readonly exclusive: boolean;
   /** False reads and writes through the page cache only. Default true. */
   readonly direct?: boolean;
+  /** What the path must still mean, and how large the medium was then. */
+  readonly seen?: SeenMedium | undefined;
 }
 
 /** An open medium. Offsets and lengths were checked by the choke point. */
@@ -38,6 +49,8 @@ export class Medium {
   readonly path: string;
   readonly isDevice: boolean;
   readonly size: Bytes;
+  /** Tells it from every other medium that the path may come to mean. */
+  readonly node: string;
   readonly sectorSize: Bytes | undefined;
   readonly physicalSectorSize: Bytes | undefined;
   /** For ioctl and fallocate; direct if the kernel allows it. */
@@ -57,14 +70,16 @@ export class Medium {
     const opened = openMedium(path, { ...options, isDevice: this.isDevice });
     this.fd = opened.fd;
     try {
+      this.node = nodeOf(fstatSync(this.fd));
+      if (options.seen && options.seen.node !== this.node) throw mediumReplaced(path);
       if (this.isDevice) {
         const geometry = deviceGeometry(this.fd);
-        this.size = geometry.size;
+        this.size = options.seen?.size ?? geometry.size;
         this.sectorSize = geometry.logicalSectorSize;
         this.physicalSectorSize = geometry.physicalSectorSize;
         this.#directUnit = opened.direct ? geometry.logicalSectorSize : 0;
       } else {
-        this.size = fstatSync(this.fd).size;
+        this.size = options.seen?.size ?? fstatSync(this.fd).size;
         this.sectorSize = undefined;
         this.physicalSectorSize = undefined;
         this.#directUnit = opened.direct ? fileDirectUnit(this.fd) : 0;
@@ -118,6 +133,12 @@ export class Medium {
     if (this.#settled) return;
     fsyncSync(this.fd);
     this.#settled = true;
+  }
+
+  /** Throws if the file has become shorter: what is missing reads as no data, but it is not zeros. */
+  refuseShrunk(): void {
+    const { size } = fstatSync(this.fd);
+    if (size < this.size) throw readPastEnd(this.path, size, this.size - size);
   }
 
   /** What is read next comes from the medium, not from the page cache. */
@@ -184,7 +205,9 @@ export class Medium {
   #buffered(): number {
     if (this.#bufferedFd === undefined) {
       try {
-        this.#bufferedFd = openSync(this.path, this.#writable ? constants.O_RDWR : constants.O_RDONLY);
+        // The very medium that is open, whatever its path means by now.
+        const again = `/proc/self/fd/${this.fd}`;
+        this.#bufferedFd = openSync(again, this.#writable ? constants.O_RDWR : constants.O_RDONLY);
       } catch (cause) {
         throw cannotOpen(this.path, cause);
       }
@@ -222,6 +245,10 @@ function statOf(path: string, options: MediumOptions): Stats {
       ? 'a character device'
       : 'a special file';
   throw notADisk(path, options.write ? `${what}, which cannot be a target` : what);
+}
+
+function nodeOf(stats: Stats): string {
+  return stats.isBlockDevice() ? `device ${stats.rdev}` : `${stats.dev}:${stats.ino}`;
 }
 
 /** O_PATH of Linux (include/uapi/asm-generic/fcntl.h); Node does not name it. */

@@ -10,7 +10,7 @@ export function openSource(spec: SourceSpec): Source {
   switch (spec.kind) {
     case 'file':
     case 'device':
-      return openDiskSource(spec.path);
+      return openDiskSource(spec.path, { seen: spec.seen });
     case 'slice': {
       const whole = openSource(spec.of);
       const slice = sliceSource(whole, spec.extent, `${whole.name} at ${spec.extent.offset}`);
@@ -26,7 +26,7 @@ export function openTarget(spec: SourceSpec): Target {
   switch (spec.kind) {
     case 'file':
     case 'device':
-      return openDiskTarget(spec.path);
+      return openDiskTarget(spec.path, { seen: spec.seen });
     case 'slice': {
       const whole = openTarget(spec.of);
       const slice = sliceTarget(whole, spec.extent, `${whole.name} at ${spec.extent.offset}`);

@@ -6,8 +6,15 @@ import type { Extent } from '../map/extent.js';
 
 /** How to open a source again, in this thread or in another: plain data. */
 export type SourceSpec =
-  | { readonly kind: 'file' | 'device'; readonly path: string }
+  | { readonly kind: 'file' | 'device'; readonly path: string; readonly seen?: SeenMedium }
   | { readonly kind: 'slice'; readonly of: SourceSpec; readonly extent: Extent };
+
+/** What a path meant when it was first opened: names can come to mean something else while a run goes on. */
+export interface SeenMedium {
+  /** Device and inode, or the number of a block device. */
+  readonly node: string;
+  readonly size: Bytes;
+}
 
 /** `data` may hold anything; `zero` reads as zeros. Neither says whether a file system uses the bytes. */
 export type SourceExtent = Extent & { readonly kind: 'data' | 'zero' };

@@ -1,10 +1,11 @@
 // Where ectype keeps what it knows between runs, one folder a target.
 // Invariant: a file here is either complete or not there: temporary file, fsync, rename, fsync of the folder.
 
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { stateUnusable } from '../base/errors/state.js';
+import { errnoOf } from '../base/tool-error.js';
 
 /** ECTYPE_STATE, else /var/lib/ectype for root, else the user's XDG state folder. */
 export function stateFolder(): string {
@@ -17,12 +18,22 @@ export function stateFolder(): string {
 /** Makes the folder and its parents durable. Throws ToolError if that is impossible. */
 export function makeFolder(folder: string): void {
   try {
-    const first = mkdirSync(folder, { recursive: true, mode: 0o700 });
-    if (first === undefined) return;
-    for (let made = folder; made.length >= first.length; made = dirname(made)) syncFolder(dirname(made));
+    makeMissing(folder);
   } catch (cause) {
     throw stateUnusable(folder, cause);
   }
+}
+
+/** One by one: mkdir's own recursion answers ENOENT where the file system is read-only. */
+function makeMissing(folder: string): void {
+  if (existsSync(folder)) return;
+  makeMissing(dirname(folder));
+  try {
+    mkdirSync(folder, { mode: 0o700 });
+  } catch (cause) {
+    if (errnoOf(cause) !== 'EEXIST') throw cause; // another run was faster
+  }
+  syncFolder(dirname(folder));
 }
 
 /** Makes names in a folder durable. */

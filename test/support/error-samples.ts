@@ -28,6 +28,7 @@ export const SAMPLES: Readonly<Record<string, readonly ToolError[]>> = {
   emptyMedium: [device.emptyMedium('/dev/sdb')],
   noFolder: [device.noFolder('backup/disk.img', 'backup')],
   cannotRead: [device.cannotRead('/dev/sdb', 1.25 * GiB, 65536, failed('EIO'))],
+  mediumReplaced: [device.mediumReplaced('/dev/disk/by-id/usb-STICK')],
   readPastEnd: [device.readPastEnd('disk.img', 5 * GiB, 4096)],
   cannotWrite: [
     device.cannotWrite('/dev/sdb', 0, 65536, failed('EIO')),

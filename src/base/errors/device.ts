@@ -129,6 +129,16 @@ export function cannotFlush(name: string, cause: unknown): ToolError {
   });
 }
 
+/** The path means another device or file than when the run began: a disk was replugged, a file replaced. */
+export function mediumReplaced(path: string): ToolError {
+  return new ToolError({
+    code: 'device.replaced',
+    message: `${path} is not the medium any more that the run began with`,
+    hint: 'Check what was plugged in or out, or which file was replaced, and start again',
+    details: { path },
+  });
+}
+
 /** The target does not hold what was just written: a fake-capacity stick, or a broken one. */
 export function readBackDiffers(name: string, offset: Bytes): ToolError {
   return new ToolError({
