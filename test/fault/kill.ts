@@ -9,14 +9,14 @@ import { amount, type Ended, type EndingOptions, ectypeUntil } from '../support/
 import { replaceContent } from '../support/power-cut.js';
 import { type Random, randomFrom, SEED } from '../support/random.js';
 import { run, tryRun } from '../support/run.js';
-import { LONG, rounds } from '../support/scale.js';
+import { rounds } from '../support/scale.js';
 import { scratchFolder } from '../support/scratch.js';
 import { type SmallDisk, smallDisk } from '../support/small-disk.js';
 
 const MiB = 1 << 20;
 const BLOCK = 65536;
 const folder = scratchFolder();
-const disk: SmallDisk = smallDisk(folder, LONG ? { unrecognised: 300, ext4: 80 } : { unrecognised: 90, ext4: 20 });
+const disk: SmallDisk = smallDisk(folder, { unrecognised: 90, ext4: 20 });
 
 /** The source as a file, and its versions; a version replaces the content and keeps the file. */
 const source = join(folder, 'source.img');
