@@ -1,13 +1,18 @@
-// A folder for one test file, in memory where the machine allows it, gone when the process ends.
+// A folder for one test file, in memory where the machine has room for that, gone when the process ends.
 
-import { accessSync, constants, mkdtempSync, rmSync } from 'node:fs';
+import { accessSync, constants, mkdtempSync, rmSync, statfsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { GiB } from '../../src/base/units.js';
+
+/** Containers often get 64 MiB of shared memory. */
+const ROOM = 3 * GiB;
 
 function memoryFolder(): string {
   try {
     accessSync('/dev/shm', constants.W_OK);
-    return '/dev/shm';
+    const { bavail, bsize } = statfsSync('/dev/shm');
+    return bavail * bsize >= ROOM ? '/dev/shm' : tmpdir();
   } catch {
     return tmpdir();
   }
