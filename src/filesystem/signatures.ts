@@ -44,7 +44,7 @@ const RULES: readonly Rule[] = [
   container('linux_raid_member', raidMember('1.2'), (head) => isRaid1(head, 4096, 4096)),
   container('zfs_member', `a member of a ZFS pool: ${NO_PLUGIN}`, isZfs),
   filesystem('ReFS', 'a ReFS file system', (head) => has(head, 3, 'ReFS\0')),
-  filesystem('apfs', 'an APFS file system', (head) => has(head, 32, 'NXSB') && head.readUInt32LE(36) % 4096 === 0),
+  filesystem('apfs', 'an APFS file system', (head) => has(head, 32, 'NXSB') && head.readUInt32LE(36) === 4096),
   filesystem('hfsplus', 'an HFS+ file system', isHfsPlus),
   filesystem('squashfs', 'a squashfs file system', (head) => has(head, 0, 'hsqs') && head.readUInt16LE(28) === 4),
   filesystem('iso9660', 'an ISO 9660 file system', (head) => has(head, 32769, 'CD001')),

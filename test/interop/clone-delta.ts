@@ -142,7 +142,7 @@ test('days of work: files come and go in all partitions', async () => {
     const { amounts, plan } = ectype.clone(disk.path, target);
     assert.equal(
       plan.volumes.map(({ detect }) => detect),
-      ['hash', 'hash', 'hash', 'compare', 'compare'],
+      ['hash', 'hash', 'hash', 'hash', 'compare'],
     );
     assert.ok(amounts.written < 9 * MiB, `${amounts.written} written for about 1.5 MiB of changes`);
     assert.is(sha256(disk.path), digest);
