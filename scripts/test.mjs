@@ -10,7 +10,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const words = process.argv.slice(2).filter((word) => !word.startsWith('--'));
 const long = process.argv.includes('--long');
 const FOLDERS = ['unit', 'conformance', 'golden', 'property', 'fault', 'cli', 'interop', 'bench'];
-const LIMIT_MS = (long ? 180 : 6) * 60_000;
+const LIMIT_MS = (long ? 180 : 10) * 60_000;
 // Two at a time: a machine has two cores at least, and most tests wait for disks and outside programs.
 const PARALLEL = 2;
 
