@@ -107,8 +107,8 @@ function fill(image: string, { size, options, crumbs = 0 }: Layout, random: Rand
   mountedXfs(image, (folder) => {
     fillFolder(folder, random, { ...corpus, total: Math.min(corpus.total, size / 4) });
     run('sync', ['-f', folder]);
-    if (crumbs > 0) crumble(folder, random, { count: crumbs, size: blockSize });
     thinFolder(folder, random);
+    if (crumbs > 0) crumble(folder, random, { count: crumbs, size: blockSize });
   });
 }
 
