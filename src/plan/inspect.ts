@@ -41,7 +41,7 @@ export interface DiskReport {
 
 /** Throws ToolError if the table is damaged beyond use, or the disk cannot be read. */
 export async function inspectDisk(disk: Source, identity: DiskIdentity): Promise<DiskReport> {
-  const table = await readTable(disk);
+  const table = await tableOf(disk);
   const volumes: VolumeReport[] = [];
   if (!table) volumes.push(await inspectVolume(disk, { name: 'the whole disk' }));
   for (const partition of table?.partitions ?? []) {
@@ -51,6 +51,15 @@ export async function inspectDisk(disk: Source, identity: DiskIdentity): Promise
   }
   const sectorSize = table?.sectorSize ?? disk.sectorSize;
   return { identity, size: disk.size, sectorSize, table, volumes, damage: '' };
+}
+
+/**
+ * An MBR without partitions vouches for nothing: boot code leaves its signature on media that some program uses whole
+ * (RAID, a file system that we do not know). A GPT without partitions says so on purpose.
+ */
+async function tableOf(disk: Source): Promise<PartitionTable | undefined> {
+  const table = await readTable(disk);
+  return table?.kind === 'mbr' && table.partitions.length === 0 ? undefined : table;
 }
 
 /** The same for a single volume, which has no table of its own. */
