@@ -35,7 +35,6 @@ import { decideTrust } from '../plan/trust.js';
 import { stateFolder } from '../state/folder.js';
 import { loadLineages, targetFolderPath } from '../state/lineages.js';
 import { armedExtents } from '../state/marker.js';
-import type { CloneRecord } from '../state/record.js';
 import { runClone } from './clone-run.js';
 import type {
   CloneOptions,
@@ -121,12 +120,13 @@ async function planAndRun(options: CloneOptions, looked: Looked): Promise<CloneR
     bytes: bytesOf(layout),
   });
   const content = await targetContent(target.medium, { identity: target.identity, scope });
-  const lineages = lineagesOf(target);
+  const { lineages, parts } = historiesOf(target);
   refuseUnexpectedTarget({
     source: source.identity,
     target: target.identity,
     content,
     lineages,
+    parts,
     overwriteTarget: options.overwriteTarget,
     assumeYes: options.assumeYes ?? false,
   });
@@ -139,18 +139,19 @@ async function planAndRun(options: CloneOptions, looked: Looked): Promise<CloneR
     alwaysCompare: options.detect === 'compare',
   });
   const prepared: PreparedClone = { source, sourceReport, layout, trust, armed, scope, forensic, workers };
-  const standby = isOurStandby({ source: source.identity, content, lineages });
+  const standby = isOurStandby({ source: source.identity, content, lineages, parts });
   const plan = describePlan(prepared, { target, content, standby });
   if (options.dryRun) return { plan, run: undefined };
   if (!(await options.confirm(plan))) throw notConfirmed(target.place.name);
   return { plan, run: await runOn(target, prepared, options) };
 }
 
-/** What is known of this target from earlier runs; nothing of a file that is not there yet. */
-function lineagesOf({ identity, place, medium }: SourceEnd | TargetEnd): CloneRecord[] {
-  if (identity.key === '') return []; // not there yet
+/** What is known of this target from earlier runs, and of parts of it; nothing of a file that is not there yet. */
+function historiesOf({ identity, place, medium }: SourceEnd | TargetEnd) {
+  const all = identity.key === '' ? [] : loadLineages(targetFolderPath(identity.key));
   const scope = { offset: place.offsetOnDisk, length: medium.size };
-  return loadLineages(targetFolderPath(identity.key)).filter((record) => sameScope(record.scope, scope));
+  const lineages = all.filter((record) => sameScope(record.scope, scope));
+  return { lineages, parts: all.filter((record) => !lineages.includes(record)) };
 }
 
 /** A file that is not there yet is made now, after the plan was confirmed. */

@@ -18,6 +18,7 @@ import type { Bytes } from '../base/units.js';
 import { blockDeviceAt, type DiskIdentity } from '../device/identity.js';
 import { mediaBelow, mediumNode, usesOf } from '../device/in-use.js';
 import { freeSpace, occupiedBytes } from '../device/room.js';
+import { overlaps } from '../map/extent.js';
 import type { CloneRecord } from '../state/record.js';
 import { isKnownSource } from '../state/roles.js';
 import type { TargetContent } from './target-content.js';
@@ -79,6 +80,8 @@ export interface OverwriteQuestion {
   readonly content: TargetContent;
   /** Histories of this target. */
   readonly lineages: readonly CloneRecord[];
+  /** Histories of single partitions of this target, the newest first. */
+  readonly parts?: readonly CloneRecord[];
   /** `--overwrite-target`, if given. */
   readonly overwriteTarget: string | undefined;
   /** `--yes`: nobody will be asked. */
@@ -106,18 +109,31 @@ export function isOurStandby({
   source,
   content,
   lineages,
-}: Pick<OverwriteQuestion, 'source' | 'content' | 'lineages'>): boolean {
+  parts = [],
+}: Pick<OverwriteQuestion, 'source' | 'content' | 'lineages' | 'parts'>): boolean {
+  // An older history of a place says nothing of what somebody else put there later.
+  const newest = parts.filter(
+    ({ scope }, index) => !parts.slice(0, index).some((newer) => overlaps(newer.scope, scope)),
+  );
+  const ours = newest.filter((record) => record.source.key === source.key);
   return lineages.some((record) => {
     if (record.source.key !== source.key) return false;
     if (content.armed) return record.running !== undefined;
-    return content.contentId !== '' && record.contentIds.includes(content.contentId) && hasNothingElse(content, record);
+    return (
+      content.contentId !== '' &&
+      record.contentIds.includes(content.contentId) &&
+      hasNothingElse(content, [record, ...ours])
+    );
   });
 }
 
 /** Partitions that somebody made since hold data that no clone put there, even if the disk kept its GUID. */
-function hasNothingElse({ report }: TargetContent, { volumes }: CloneRecord): boolean {
+function hasNothingElse({ report }: TargetContent, records: readonly CloneRecord[]): boolean {
   const partitions = report?.table?.partitions ?? [];
+  const cloned = records.flatMap(({ scope, volumes }) =>
+    volumes.map(({ offset, size }) => ({ offset: scope.offset + offset, length: size })),
+  );
   return partitions.every(({ extent }) =>
-    volumes.some(({ offset, size }) => offset === extent.offset && size === extent.length),
+    cloned.some(({ offset, length }) => offset === extent.offset && length === extent.length),
   );
 }

@@ -1,6 +1,6 @@
 // Parts of disks and every byte of them: --only, one partition into another, --forensic, and single devices.
 
-import { copyFileSync, rmSync } from 'node:fs';
+import { copyFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -206,6 +206,20 @@ test('a bare partition file onto a partition of a disk is refused as a whole, an
   assert.is(sha256(disk.path), before);
   rmSync(file);
   rmSync(disk.path);
+});
+
+test('boot code without partitions is no empty disk: what lies behind it travels', () => {
+  const ectype = ectypeIn(join(scratch, `boot-code-${folders++}`));
+  const source = join(scratch, 'boot-code.img');
+  const bytes = random.bytes(20 * MiB);
+  bytes.fill(0, 446, 510).writeUInt16BE(0x55aa, 510);
+  writeFileSync(source, bytes);
+  const target = oldFile(join(scratch, 'boot-code-target.img'), bytes.length);
+  ectype.clone(source, target, '--overwrite-target', target);
+  assert.is(sha256(target), sha256(source));
+  assert.not.ok(ectype.clone(source, target).changed);
+  rmSync(source);
+  rmSync(target);
 });
 
 test.run();

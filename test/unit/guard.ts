@@ -5,10 +5,12 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { ToolError } from '../../src/base/tool-error.js';
 import type { DiskIdentity } from '../../src/device/identity.js';
+import { readTable } from '../../src/partition/read.js';
 import { isOurStandby, type OverwriteQuestion, refuseUnexpectedTarget } from '../../src/plan/guard.js';
 import type { TargetContent } from '../../src/plan/target-content.js';
 import type { CloneRecord } from '../../src/state/record.js';
 import { rememberSource } from '../../src/state/roles.js';
+import { buildGpt, memoryDisk } from '../support/partition-disk.js';
 import { scratchFolder } from '../support/scratch.js';
 
 process.env['ECTYPE_STATE'] = join(scratchFolder(), 'state');
@@ -88,6 +90,25 @@ test('a standby is known by source and content', () => {
   const armed = { ...FULL, armed: true, contentId: '' };
   assert.not.ok(look({}, armed));
   assert.ok(look({ running: { runId: '0123456789ABCDEF', at: '' } }, armed));
+});
+
+test('a partition that was cloned by itself belongs to the standby, unless another source came later', async () => {
+  const extent = { offset: 1 << 20, length: 1 << 20 };
+  const struck = { ...record, volumes: [] };
+  const table = await readTable(
+    memoryDisk(buildGpt({ sectorCount: 8192, partitions: [{ index: 0, first: 2048, last: 4095 }] }), 512),
+  );
+  const report = { identity: source, size: 4 << 20, sectorSize: 512, table, volumes: [], damage: '' };
+  const content = { ...FULL, report };
+  const volume = { name: '', offset: 0, size: extent.length, blockSize: 65536, map: 'volume-0.map' };
+  const part = { ...record, scope: extent, volumes: [volume] };
+  const foreign = { ...part, source: { key: 'another', id: 'C', path: '/dev/sdc' } };
+  const look = (...parts: CloneRecord[]) => isOurStandby({ source, content, lineages: [struck], parts });
+  assert.not.ok(look());
+  assert.ok(look(part));
+  assert.not.ok(look(foreign));
+  assert.not.ok(look(foreign, part));
+  assert.ok(look(part, foreign));
 });
 
 test.run();
