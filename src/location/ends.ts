@@ -16,6 +16,7 @@ import { checkedSource } from '../source/checked.js';
 import { type DiskTarget, openDiskSource, openDiskTarget } from '../source/disk.js';
 import { sliceSource, sliceTarget } from '../source/slice.js';
 import type { Source } from '../source/types.js';
+import { syncFolder } from '../state/folder.js';
 import { formatLocation, type Location } from './location.js';
 
 /** What a location means, before anything is opened for long. */
@@ -160,6 +161,7 @@ export function createTargetFile(path: string, size: Bytes): void {
     } finally {
       closeSync(fd);
     }
+    syncFolder(dirname(path)); // the name is as durable as what will be written under it
   } catch (cause) {
     throw cannotOpen(path, cause);
   }

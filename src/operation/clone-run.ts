@@ -73,6 +73,8 @@ async function run(context: Run): Promise<CloneRunResult> {
   const { prepared, target, options, session } = context;
   const { report } = options;
   const start = performance.now();
+  // An earlier run may have failed to make its writes durable; what the page cache still shows of them proves nothing.
+  target.medium.dropCache();
   const before = await sourceTokens(prepared);
   const placed = buildVolumes(prepared, target, session);
   session.useVolumes(placed);
