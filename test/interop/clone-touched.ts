@@ -36,28 +36,16 @@ const write = (folder: string): void => {
   writeFileSync(join(folder, 'written on the target'), random.bytes(700_000));
 };
 
-touching('ext4 mounted and written', (pair) => use(pair, EXT, write), [
-  'hash',
-  'compare',
-  'hash',
-  'compare',
-  'compare',
-]);
+touching('ext4 mounted and written', (pair) => use(pair, EXT, write), ['hash', 'compare', 'hash', 'hash', 'compare']);
 touching('ext4 mounted, nothing written', (pair) => use(pair, EXT, () => {}), [
   'hash',
   'compare',
   'hash',
-  'compare',
-  'compare',
-]);
-touching('NTFS mounted and written', (pair) => use(pair, NTFS, write), [
-  'hash',
   'hash',
   'compare',
-  'compare',
-  'compare',
 ]);
-touching('FAT written', (pair) => use(pair, FAT, write), ['compare', 'hash', 'hash', 'compare', 'compare']);
+touching('NTFS mounted and written', (pair) => use(pair, NTFS, write), ['hash', 'hash', 'compare', 'hash', 'compare']);
+touching('FAT written', (pair) => use(pair, FAT, write), ['compare', 'hash', 'hash', 'hash', 'compare']);
 touching('all three written', async (pair) => {
   for (const number of [FAT, EXT, NTFS]) await use(pair, number, write);
 });
