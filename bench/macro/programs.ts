@@ -1,6 +1,6 @@
 // Command lines: how each program copies a whole disk as fast as it can, past the page cache where it knows how to.
 
-import { rmSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { MiB } from '../../src/base/units.js';
@@ -10,12 +10,15 @@ import { type BenchDisk, resetTarget } from './disks.js';
 const DIST = fileURLToPath(new URL('../..', import.meta.url));
 const CLI = join(DIST, 'bundle/cli/main.js');
 const FLOOR = join(DIST, 'bench/floor/floor.js');
+const FLOOR_USED = join(DIST, 'bench/floor/used.js');
 
 export interface Pair {
   readonly source: BenchDisk;
   readonly target: BenchDisk;
   /** Ectype's own; nothing else is kept there. */
   readonly stateFolder: string;
+  /** Where `noteUsed` leaves what the source uses. */
+  readonly usedFile: string;
 }
 
 export function ectypeVersion(): Contestant {
@@ -61,17 +64,27 @@ export function ectypeAgain({ source, target, stateFolder }: Pair, change: () =>
   };
 }
 
-export function floorCopy({ source, target }: Pair): Contestant {
-  const command = [process.execPath, FLOOR, 'copy', source.path, target.path];
+/** Writes down what the source's file system uses, for the floors. */
+export function noteUsed({ source, usedFile }: Pair): void {
+  writeFileSync(usedFile, run([process.execPath, FLOOR_USED, source.path]));
+}
+
+/** Of the whole disk, or after `noteUsed` of what is used. */
+export function floorCopy({ source, target, usedFile }: Pair, { used }: { used: boolean }): Contestant {
+  const command = [process.execPath, FLOOR, 'copy', source.path, target.path, ...(used ? [`--used=${usedFile}`] : [])];
   return { name: 'floor copy', role: 'floor', command, before: () => resetTarget(target) };
 }
 
-export function floorRead({ source }: Pair): Contestant {
-  return { name: 'floor read', role: 'floor', command: [process.execPath, FLOOR, 'read', source.path] };
+/** After `noteUsed`. */
+export function floorRead({ source, usedFile }: Pair): Contestant {
+  const command = [process.execPath, FLOOR, 'read', source.path, `--used=${usedFile}`];
+  return { name: 'floor read', role: 'floor', command };
 }
 
-/** Reads as many bytes as a run has to read, from the disk's start, and does nothing with them. */
-export function ddRead({ source }: Pair, bytes: number): Contestant {
+/** After `noteUsed`: reads as many bytes as a run has to read, from the disk's start, and does nothing with them. */
+export function ddRead({ source, usedFile }: Pair): Contestant {
+  const used: readonly { length: number }[] = JSON.parse(readFileSync(usedFile, 'utf8'));
+  const bytes = used.reduce((sum, { length }) => sum + length, 0);
   const count = `count=${Math.ceil(bytes / (4 * MiB))}`;
   const command = ['dd', `if=${source.path}`, 'of=/dev/null', 'bs=4M', count, 'iflag=direct', 'status=none'];
   return { name: 'dd, reading only', role: 'floor', command };

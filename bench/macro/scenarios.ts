@@ -16,6 +16,7 @@ import {
   filesystemCopies,
   floorCopy,
   floorRead,
+  noteUsed,
   type Pair,
   wholeCopies,
 } from './programs.js';
@@ -31,17 +32,19 @@ export type Scenario = (options: ScenarioOptions) => ScenarioResult;
 function withPair<T>(options: ScenarioOptions, work: (pair: Pair) => T): T {
   const { folder, size } = options;
   const stateFolder = join(folder, 'state');
+  const usedFile = join(folder, 'used.json');
   const source = makeDisk(options, 'source', size);
   try {
     const target = makeDisk(options, 'target', size);
     try {
-      return work({ source, target, stateFolder });
+      return work({ source, target, stateFolder, usedFile });
     } finally {
       target.remove();
     }
   } finally {
     source.remove();
     rmSync(stateFolder, { recursive: true, force: true });
+    rmSync(usedFile, { force: true });
   }
 }
 
@@ -52,7 +55,7 @@ function checking(contestants: readonly Contestant[], check: () => void): Contes
 const first: Scenario = (options) =>
   withPair(options, (pair) => {
     fillWithNoise(pair.source, 'first');
-    const contestants = [...wholeCopies(pair), floorCopy(pair), ectypeFirst(pair)];
+    const contestants = [...wholeCopies(pair), floorCopy(pair, { used: false }), ectypeFirst(pair)];
     const samples = contest(
       checking(contestants, () => checkEqual(pair.source, pair.target)),
       options.rounds,
@@ -65,7 +68,8 @@ const HALF = 0.5;
 const half: Scenario = (options) =>
   withPair(options, (pair) => {
     makeFilesystem(pair.source, HALF);
-    const contestants = [...filesystemCopies(pair), ectypeFirst(pair)];
+    noteUsed(pair);
+    const contestants = [...filesystemCopies(pair), floorCopy(pair, { used: true }), ectypeFirst(pair)];
     const samples = contest(
       checking(contestants, () => checkFiles(pair.source, pair.target)),
       options.rounds,
@@ -82,8 +86,9 @@ const FULL = 0.9;
 const unchanged: Scenario = (options) =>
   withPair(options, (pair) => {
     makeFilesystem(pair.source, FULL);
+    noteUsed(pair);
     const ectype = ectypeAgain(pair, () => {});
-    const readers = [ddRead(pair, FULL * options.size), floorRead(pair)];
+    const readers = [ddRead(pair), floorRead(pair)];
     const samples = contest(
       [
         ...readers,
@@ -102,13 +107,15 @@ const unchanged: Scenario = (options) =>
 const changed: Scenario = (options) =>
   withPair(options, (pair) => {
     makeFilesystem(pair.source, HALF);
+    noteUsed(pair);
     let changes = 0;
     const change = (): void => {
       changes += 1;
       changeFiles(pair.source, HALF, String(changes));
     };
     const contestants = [
-      ddRead(pair, HALF * options.size),
+      ddRead(pair),
+      floorRead(pair),
       ...checking([...filesystemCopies(pair), ...deltaCopies(pair, change), ectypeAgain(pair, change)], () =>
         checkFiles(pair.source, pair.target),
       ),

@@ -62,9 +62,9 @@ export interface WorkerTask {
 
 export type WorkerAnswer = { readonly result: StretchResult } | { readonly error: WireError };
 
-/** Blocking I/O keeps a worker waiting most of the time, so more of them than cores pay. */
+/** One a core: more were not faster on any medium that was measured, and each costs start-up time and memory. */
 export function workerCount(): number {
-  return Math.min(8, Math.max(4, availableParallelism()));
+  return Math.min(8, Math.max(2, availableParallelism()));
 }
 
 /** One under way and one waiting in the worker, so that it never waits for this thread between two. */
