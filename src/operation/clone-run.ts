@@ -10,13 +10,11 @@ import { type Executor, inlineExecutor } from '../engine/executor.js';
 import { createLedger } from '../engine/ledger.js';
 import { createTally } from '../engine/tally.js';
 import type { TargetEnd } from '../location/ends.js';
-import { volumeToken } from '../plan/tokens.js';
-import { tokenAt } from '../plan/trust.js';
-import { sliceSource } from '../source/slice.js';
 import { targetFolder } from '../state/lineages.js';
 import { lockTarget } from '../state/lock.js';
 import type { CloneOptions, CloneRunResult, PreparedClone } from './clone-types.js';
 import { buildVolumes } from './clone-volumes.js';
+import { gatherEvidence, heldWitnesses, leaveWitnesses, sourceTokens, witnessPlaces } from './evidence.js';
 import { type Counted, reportProgress, sumOf } from './progress.js';
 import { readBackSample, verifyAgainstMaps } from './read-back.js';
 import { beginSession, type Session } from './session.js';
@@ -90,7 +88,9 @@ async function run(context: Run): Promise<CloneRunResult> {
   } finally {
     stop();
   }
-  if (!session.armed && (await differs(target.medium, staged.pieces))) await session.arm();
+  const places = await witnessPlaces(prepared, placed);
+  let witnesses = heldWitnesses(prepared, places);
+  if (!session.armed && (!witnesses || (await differs(target.medium, staged.pieces)))) await session.arm();
 
   const after = await sourceTokens(prepared);
   const changed = prepared.layout.volumes.filter((_, index) => before[index] !== after[index]).map(({ name }) => name);
@@ -98,13 +98,15 @@ async function run(context: Run): Promise<CloneRunResult> {
 
   if (session.armed) {
     report({ event: 'phase', phase: 'commit', message: 'writing the partition table and boot code' });
+    witnesses = await leaveWitnesses(places, placed, commit.tally);
     await target.medium.flush(); // all data, before anything makes it count
     await readBackSample(placed, target);
     await disarm(target.medium, { armed: prepared.armed, pieces: staged.pieces, tally: commit.tally });
     await fillHeld(staged);
   }
   const { done, written } = sumOf(counted);
-  session.commit(await pairTokens(prepared, target, after), { seconds: secondsSince(start), done, written });
+  const evidence = await gatherEvidence(prepared, target, { sourceTokens: after, witnesses: witnesses ?? [] });
+  session.commit(evidence, { seconds: secondsSince(start), done, written });
   const verified = options.verify ? await verifyAgainstMaps(placed, target, context) : undefined;
   const busy = session.armed && prepared.scope === 'disk' ? target.medium.rereadTable() : undefined;
   const warnings =
@@ -130,28 +132,6 @@ async function copyVolumes(
     placed.map(({ volume }) => volume),
     { sink: 'write', inline, workers, ledger, signal: options.signal },
   );
-}
-
-/** Undefined for volumes without a token; forensic copies rest on no token at all. */
-async function sourceTokens({ source, layout, forensic }: PreparedClone): Promise<(string | undefined)[]> {
-  const tokens: (string | undefined)[] = [];
-  for (const { name, sourceExtent } of layout.volumes) {
-    tokens.push(forensic ? undefined : await volumeToken(sliceSource(source.medium, sourceExtent, name)));
-  }
-  return tokens;
-}
-
-async function pairTokens(
-  { layout, forensic }: PreparedClone,
-  target: TargetEnd,
-  source: readonly (string | undefined)[],
-) {
-  const pairs: { source: string | undefined; target: string | undefined }[] = [];
-  for (const [index, { targetExtent, sourceExtent }] of layout.volumes.entries()) {
-    const place = { offset: targetExtent.offset, size: sourceExtent.length };
-    pairs.push({ source: source[index], target: forensic ? undefined : await tokenAt(target.medium, place) });
-  }
-  return pairs;
 }
 
 function countedOf({ layout }: PreparedClone, placed: readonly PlacedVolume[]): Counted[] {

@@ -41,9 +41,11 @@ export interface OpenedMap {
   readonly trust: VolumeTrust;
 }
 
-export interface Tokens {
-  readonly source: string | undefined;
-  readonly target: string | undefined;
+/** What shows later whether a volume of the target is still what the run left there. */
+export interface Evidence {
+  readonly sourceToken: string | undefined;
+  readonly targetToken: string | undefined;
+  readonly witness: VolumeRecord['witness'];
 }
 
 export interface Session {
@@ -53,8 +55,8 @@ export interface Session {
   useVolumes(volumes: readonly PlacedVolume[]): void;
   /** Marks the target as unfinished; called again it does nothing. Resolves when that is durable. */
   arm(): Promise<void>;
-  /** Makes the run's end durable: tokens in the order of the volumes. */
-  commit(tokens: readonly Tokens[], did: Omit<CommittedRun, keyof RunStamp>): void;
+  /** Makes the run's end durable: evidence in the order of the volumes. */
+  commit(evidence: readonly Evidence[], did: Omit<CommittedRun, keyof RunStamp>): void;
   close(): Promise<void>;
 }
 
@@ -82,7 +84,7 @@ export async function beginSession(options: SessionOptions): Promise<Session> {
     const { key, id, path } = options.source.identity;
     rememberSource(key, { id, path });
     // From here on the maps follow the target away from what the tokens describe; only the marker vouches for them.
-    record = { ...record, volumes: record.volumes.map((volume) => withTokens(volume, undefined)) };
+    record = { ...record, volumes: record.volumes.map((volume) => withEvidence(volume, undefined)) };
     recordRunning();
     strikeOthers(options, record.lineage);
     await voidHeld(placed);
@@ -102,9 +104,9 @@ export async function beginSession(options: SessionOptions): Promise<Session> {
       arming ??= arm();
       return arming;
     },
-    commit(tokens, did) {
+    commit(evidence, did) {
       const { running: _, ...rest } = record;
-      const volumes = record.volumes.map((volume, index) => withTokens(volume, tokens[index]));
+      const volumes = record.volumes.map((volume, index) => withEvidence(volume, evidence[index]));
       record = {
         ...rest,
         volumes,
@@ -145,12 +147,14 @@ function startingRecord({ source, target, trust, volumes, contentId }: SessionOp
   };
 }
 
-function withTokens(volume: VolumeRecord, tokens: Tokens | undefined): VolumeRecord {
-  const { sourceToken: _source, targetToken: _target, ...bare } = volume;
+function withEvidence(volume: VolumeRecord, evidence: Evidence | undefined): VolumeRecord {
+  const { sourceToken: _source, targetToken: _target, witness: _witness, ...bare } = volume;
+  const { sourceToken, targetToken, witness } = evidence ?? {};
   return {
     ...bare,
-    ...(tokens?.source === undefined ? {} : { sourceToken: tokens.source }),
-    ...(tokens?.target === undefined ? {} : { targetToken: tokens.target }),
+    ...(sourceToken === undefined ? {} : { sourceToken }),
+    ...(targetToken === undefined ? {} : { targetToken }),
+    ...(witness === undefined ? {} : { witness }),
   };
 }
 
@@ -159,7 +163,8 @@ async function openMaps({ folder, trust }: SessionOptions, record: CloneRecord):
   makeFolder(own);
   const maps: OpenedMap[] = [];
   for (const [index, volume] of record.volumes.entries()) {
-    const decided = trust.volumes[index] ?? { mode: 'first', reason: '', record: undefined, touched: false };
+    const decided = trust.volumes[index];
+    if (!decided) throw new Error(`internal error: nothing was decided on ${volume.name}`);
     const grid: Grid = { size: volume.size, blockSize: volume.blockSize };
     const path = join(own, volume.map);
     const known = decided.record ? await openBlockMap(path, grid, record.lineage) : undefined;

@@ -1,5 +1,5 @@
 // Does the target still hold what its block maps say? Decided volume by volume, from tokens and the marker.
-// Invariant: a map is trusted only on evidence; without it both sides are read.
+// Invariant: a map is trusted only on evidence (the marker, or token and witness); without it both sides are read.
 
 import { BLOCK_SIZE } from '../map/block-map.js';
 import type { Extent } from '../map/extent.js';
@@ -7,6 +7,7 @@ import { sliceSource } from '../source/slice.js';
 import type { Source } from '../source/types.js';
 import { looksArmed, readMarker } from '../state/marker.js';
 import type { CloneRecord, VolumeRecord } from '../state/record.js';
+import { bearsWitness, type Witness } from '../state/witness.js';
 import { volumeToken } from './tokens.js';
 
 /** How a volume is copied: blindly for the first time, by digests, or by reading both sides. */
@@ -19,6 +20,8 @@ export interface VolumeTrust {
   readonly touched: boolean;
   /** Block map of an earlier run that still holds; only with `hash`. */
   readonly record: VolumeRecord | undefined;
+  /** The note of an earlier run that the volume still bears on the target. */
+  readonly witness: Witness | undefined;
 }
 
 export interface Trust {
@@ -53,10 +56,14 @@ export async function decideTrust(options: TrustOptions): Promise<Trust> {
   const marker = await readMarker(target, options.armed);
   const unfinished = marker === undefined ? undefined : lineages.find(({ running }) => running?.runId === marker);
   const chosen = unfinished
-    ? { record: unfinished, holding: new Set(unfinished.volumes) }
+    ? { record: unfinished, holding: new Set(unfinished.volumes), unproven: new Set<VolumeRecord>() }
     : await bestMatch(lineages, target);
   const armed = await looksArmed(target);
-  const volumes = places.map((place) => trustOf(place, { options, chosen, armed }));
+  const volumes: VolumeTrust[] = [];
+  for (const place of places) {
+    const witness = await findWitness(target, place, lineages);
+    volumes.push({ ...trustOf(place, { options, chosen, armed }), witness });
+  }
   return {
     lineage: chosen?.record,
     unfinished: chosen?.record.running !== undefined,
@@ -69,12 +76,14 @@ interface Chosen {
   readonly record: CloneRecord;
   /** Volumes of which the target still holds what the record says. */
   readonly holding: ReadonlySet<VolumeRecord>;
+  /** Volumes whose token agrees, but which had no room for a witness. */
+  readonly unproven: ReadonlySet<VolumeRecord>;
 }
 
 function trustOf(
   place: Place,
   { options, chosen, armed }: { options: TrustOptions; chosen: Chosen | undefined; armed: boolean },
-): VolumeTrust {
+): Omit<VolumeTrust, 'witness'> {
   const { lineages, alwaysCompare } = options;
   const undecided = { record: undefined, touched: false };
   if (lineages.length === 0) {
@@ -86,11 +95,13 @@ function trustOf(
     .flatMap(({ volumes }) => volumes)
     .filter((v) => sameGrid(v, place));
   const record = known.find((volume) => chosen?.holding.has(volume));
-  const touched = !armed && !record && known.some(({ targetToken }) => targetToken !== undefined);
+  const unproven = known.some((volume) => chosen?.unproven.has(volume));
+  const touched = !armed && !record && !unproven && known.some(({ targetToken }) => targetToken !== undefined);
   if (alwaysCompare) return { ...undecided, mode: 'compare', reason: 'asked for', touched };
   if (record) return { ...undecided, mode: 'hash', reason: '', record };
   if (chosen && known.length === 0) return { ...undecided, mode: 'first', reason: 'new on this target' };
   if (armed) return { ...undecided, mode: 'compare', reason: 'another run left the target unfinished' };
+  if (unproven) return { ...undecided, mode: 'compare', reason: 'it is too full to tell the clone from a raw copy' };
   const tokenless = known.length > 0 && !touched;
   const reason = tokenless
     ? 'its content has no token that would show a change'
@@ -102,20 +113,41 @@ function sameGrid(volume: VolumeRecord, { offset, size }: Place): boolean {
   return volume.offset === offset && volume.size === size && volume.blockSize === BLOCK_SIZE;
 }
 
-/** The history whose tokens agree with most of what the target holds now; undefined if none agrees anywhere. */
+/** The history whose tokens and witnesses agree with most of what the target holds now; undefined if none agrees anywhere. */
 async function bestMatch(lineages: readonly CloneRecord[], target: Source): Promise<Chosen | undefined> {
   const tokens = new Map<string, string | undefined>();
   let best: Chosen | undefined;
   for (const record of lineages) {
     const holding = new Set<VolumeRecord>();
+    const unproven = new Set<VolumeRecord>();
     for (const volume of record.volumes) {
       const place = `${volume.offset}+${volume.size}`;
       if (!tokens.has(place)) tokens.set(place, await tokenAt(target, volume));
-      if (volume.targetToken !== undefined && tokens.get(place) === volume.targetToken) holding.add(volume);
+      if (volume.targetToken === undefined || tokens.get(place) !== volume.targetToken) continue;
+      if (volume.witness === undefined) unproven.add(volume);
+      else if (volume.witness === 'unneeded' || (await findWitness(target, volume, [record]))) holding.add(volume);
     }
-    if (holding.size > (best?.holding.size ?? 0)) best = { record, holding };
+    if (holding.size + unproven.size > (best ? best.holding.size + best.unproven.size : 0))
+      best = { record, holding, unproven };
   }
   return best;
+}
+
+/** The note that one of the histories left in the volume at `place`, if the target bears it. */
+async function findWitness(
+  target: Source,
+  place: Place,
+  lineages: readonly CloneRecord[],
+): Promise<Witness | undefined> {
+  const { offset, size } = place;
+  if (offset + size > target.size) return undefined;
+  const volume = sliceSource(target, { offset, length: size }, `${target.name} at ${offset}`);
+  for (const known of lineages.flatMap(({ volumes }) => volumes)) {
+    const { witness } = known;
+    if (!sameGrid(known, place) || witness === undefined || witness === 'unneeded') continue;
+    if (await bearsWitness(volume, witness)) return witness;
+  }
+  return undefined;
 }
 
 /** The token of what lies at a volume's place on the target now. */

@@ -3,6 +3,7 @@
 
 import type { Bytes } from '../base/units.js';
 import type { Grid } from '../map/block-map.js';
+import type { Witness } from './witness.js';
 
 export const RECORD_VERSION = 1;
 
@@ -22,6 +23,8 @@ export interface VolumeRecord extends Grid {
   /** Hex; absent where the volume has no token. */
   readonly sourceToken?: string;
   readonly targetToken?: string;
+  /** The note in the target's free space; `unneeded` where all of the volume is copied. Without one no map is trusted. */
+  readonly witness?: Witness | 'unneeded';
 }
 
 export interface RunStamp {
@@ -114,5 +117,12 @@ function isVolume(value: unknown): boolean {
   const tokens = ['sourceToken', 'targetToken'].every(
     (name) => volume[name] === undefined || (typeof volume[name] === 'string' && /^[0-9a-f]{32}$/.test(volume[name])),
   );
-  return sizes && tokens && (volume['blockSize'] as number) > 0;
+  return sizes && tokens && isWitnessOrAbsent(volume['witness']) && (volume['blockSize'] as number) > 0;
+}
+
+function isWitnessOrAbsent(value: unknown): boolean {
+  if (value === undefined || value === 'unneeded') return true;
+  const witness = fieldsOf(value);
+  const id = witness?.['id'];
+  return isBytes(witness?.['offset']) && typeof id === 'string' && /^[0-9a-f]{32}$/.test(id);
 }

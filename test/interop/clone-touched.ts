@@ -1,10 +1,10 @@
 // Targets that somebody used between two runs: whatever happened to them, the next run makes them equal to the source.
 
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { MiB } from '../../src/base/units.js';
+import { KiB, MiB } from '../../src/base/units.js';
 import { type ClonedPair, clonedPair, heal, SMALL } from '../support/clone-pair.js';
 import { onPartition, partitionOf, writeAt } from '../support/disk-builder.js';
 import { makeContent, removeFiles, withFolder } from '../support/partition-content.js';
@@ -84,5 +84,33 @@ touching('files deleted, their space used by the source a run later', async (pai
     withFolder(file, content, (folder) => writeFileSync(join(folder, 'zeros'), Buffer.alloc(3 * MiB)));
   await onPartition(disk.path, extent, zeros, { write: true });
 });
+
+/** Zeros wherever there is room: blocks that were used in part become full, and their content stays as it was. */
+function fillWithZeros(folder: string): void {
+  const fd = openSync(join(folder, 'zeros'), 'w');
+  try {
+    for (let size = MiB; size >= 4 * KiB; ) {
+      try {
+        for (;;) writeSync(fd, Buffer.alloc(size));
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
+        size /= 4;
+      }
+    }
+  } finally {
+    closeSync(fd);
+  }
+}
+
+for (const [name, number] of [
+  ['ext4', EXT],
+  ['NTFS', NTFS],
+] as const) {
+  touching(`a raw copy of the source over it, then zeros in ${name}`, async ({ disk, target }) => {
+    run('dd', [`if=${disk.path}`, `of=${target}`, 'bs=1M', 'conv=notrunc', 'status=none']);
+    const { extent, content } = partitionOf(disk, number);
+    await onPartition(disk.path, extent, (file) => withFolder(file, content, fillWithZeros), { write: true });
+  });
+}
 
 test.run();

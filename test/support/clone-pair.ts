@@ -20,7 +20,7 @@ export const SMALL: Wish = {
     { content: FAT32, size: (36 * MiB) / 512 + 3 },
     { content: EXT4, size: (48 * MiB) / 512 + 13 },
     { content: NTFS, size: (40 * MiB) / 512 + 1 },
-    { content: SWAP, size: (2 * MiB) / 512 },
+    { content: SWAP, size: (3 * MiB) / 512 },
     { content: UNRECOGNISED, size: (4 * MiB) / 512 + 7 },
   ],
 };

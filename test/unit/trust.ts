@@ -7,10 +7,12 @@ import * as assert from 'uvu/assert';
 import { BLOCK_SIZE } from '../../src/map/block-map.js';
 import { decideTrust, tokenAt } from '../../src/plan/trust.js';
 import { memoryTarget } from '../../src/source/memory.js';
+import { sliceTarget } from '../../src/source/slice.js';
 import type { Target } from '../../src/source/types.js';
 import { newId } from '../../src/state/lineages.js';
 import { armedExtents, writeMarker } from '../../src/state/marker.js';
 import type { CloneRecord, VolumeRecord } from '../../src/state/record.js';
+import { leaveWitness } from '../../src/state/witness.js';
 import { makeImage } from '../support/ext4-image.js';
 import { scratchFolder } from '../support/scratch.js';
 
@@ -41,7 +43,14 @@ type Place = typeof ROOT;
 
 async function volumeAt(target: Target, { offset, size }: Place): Promise<VolumeRecord> {
   const token = await tokenAt(target, { offset, size });
-  const volume = { name: `at ${offset}`, offset, size, blockSize: BLOCK_SIZE, map: `volume-${offset}.map` };
+  const volume = {
+    name: `at ${offset}`,
+    offset,
+    size,
+    blockSize: BLOCK_SIZE,
+    map: `volume-${offset}.map`,
+    witness: 'unneeded',
+  } as const;
   return token === undefined ? volume : { ...volume, targetToken: token };
 }
 
@@ -86,6 +95,27 @@ test('volumes whose token is still right are believed, others are compared', asy
   assert.is(touched.modes[0], 'hash');
   assert.is(touched.modes[1], 'compare');
   assert.equal((await modes(target, [record], { compare: true })).modes, ['compare', 'compare', 'compare']);
+});
+
+test('a token alone is not believed: a raw copy of the source has it too', async () => {
+  const { target, bytes } = disk();
+  const record = await recordOf(target, [ROOT, HOME]);
+  const [root, home] = record.volumes;
+  if (!root || !home) throw new Error('two volumes were asked for');
+  const free = 3 * MiB;
+  const witness = await leaveWitness(sliceTarget(target, { offset: ROOT.offset, length: ROOT.size }, 'root'), free);
+  const { witness: _, ...full } = home;
+  const witnessed = { ...record, volumes: [{ ...root, witness }, full] };
+  const trust = await modes(target, [witnessed]);
+  assert.equal(trust.modes, ['hash', 'compare', 'first']);
+  assert.equal(trust.volumes[0]?.witness, witness);
+  assert.match(trust.volumes[1]?.reason ?? '', /too full/);
+  assert.not.ok(trust.volumes[1]?.touched, 'nobody is blamed for what the volume lacks');
+  bytes[ROOT.offset + free + 40] = 0;
+  const copied = await modes(target, [witnessed]);
+  assert.equal(copied.modes, ['compare', 'compare', 'first']);
+  assert.ok(copied.volumes[0]?.touched);
+  assert.is(copied.volumes[0]?.witness, undefined);
 });
 
 test('the marker of its run vouches for all maps of an unfinished history, and nothing else does', async () => {
