@@ -31,7 +31,9 @@ export abstract class BaseCommand extends Command {
   /** Ctrl-C asks the work to stop at a safe point; pressed again it ends the process at once. */
   protected withSignal<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const controller = new AbortController();
+    let ended = false;
     const onSignal = (): void => {
+      if (ended) return; // all that is left is to tell how it ended
       if (controller.signal.aborted) process.exit(EXIT_STATUS.interrupted);
       controller.abort();
       this.context.stderr.write('\nstopping at a safe point; press Ctrl-C again to stop at once\n');
@@ -39,8 +41,7 @@ export abstract class BaseCommand extends Command {
     process.on('SIGINT', onSignal);
     process.on('SIGTERM', onSignal);
     return work(controller.signal).finally(() => {
-      process.off('SIGINT', onSignal);
-      process.off('SIGTERM', onSignal);
+      ended = true;
     });
   }
 }

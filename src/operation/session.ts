@@ -63,12 +63,12 @@ export interface Session {
 /** Begins a run: the record says so before any map changes. */
 export async function beginSession(options: SessionOptions): Promise<Session> {
   const { folder, target, trust } = options;
-  // Only a run whose marker the target bears goes on under its id: the marker stays true while it is written again.
-  const runId = trust.markedBy ?? newId();
+  const runId = newId();
+  const follows = trust.markedBy.length > 0 ? { follows: trust.markedBy } : {};
   let record = startingRecord(options);
   const fresh = trust.volumes.some(({ record: known }) => known === undefined);
   const recordRunning = (): void => {
-    record = { ...record, running: { runId, at: new Date().toISOString() } };
+    record = { ...record, running: { runId, at: new Date().toISOString(), ...follows } };
     saveRecord(folder, record);
     removeOtherMaps(folder, record);
   };

@@ -29,8 +29,8 @@ export interface Trust {
   readonly lineage: CloneRecord | undefined;
   /** True if a run of that history did not end: unknown blocks may be on the target already. */
   readonly unfinished: boolean;
-  /** The run whose marker the target bears, if it is one of that history: it goes on under its id. */
-  readonly markedBy: string | undefined;
+  /** The interrupted run of that history whose marker the target bears: the one to come goes on with it. */
+  readonly markedBy: readonly string[];
   readonly volumes: readonly VolumeTrust[];
 }
 
@@ -54,7 +54,7 @@ export interface TrustOptions {
 export async function decideTrust(options: TrustOptions): Promise<Trust> {
   const { lineages, target, places } = options;
   const marker = await readMarker(target, options.armed);
-  const unfinished = marker === undefined ? undefined : lineages.find(({ running }) => running?.runId === marker);
+  const unfinished = marker === undefined ? undefined : lineages.find(({ running }) => wrote(running, marker));
   const chosen = unfinished
     ? { record: unfinished, holding: new Set(unfinished.volumes), unproven: new Set<VolumeRecord>() }
     : await bestMatch(lineages, target);
@@ -67,9 +67,14 @@ export async function decideTrust(options: TrustOptions): Promise<Trust> {
   return {
     lineage: chosen?.record,
     unfinished: chosen?.record.running !== undefined,
-    markedBy: unfinished && marker,
+    markedBy: unfinished && marker ? [...marker] : [],
     volumes,
   };
+}
+
+/** All of the marker is the run's own, or that of the run it goes on with: either way nothing else was written since. */
+function wrote(running: CloneRecord['running'], marker: ReadonlySet<string>): boolean {
+  return running !== undefined && [...marker].every((id) => id === running.runId || running.follows?.includes(id));
 }
 
 interface Chosen {

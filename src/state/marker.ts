@@ -1,6 +1,6 @@
 // The sign of an unfinished target. While a run writes, the target's first 128 KiB and (whole disks) its last sector hold
 // nothing but marker sectors, so no firmware, kernel or tool takes it for a disk with a table or a file system.
-// Invariant: a target counts as ours-in-progress only if every one of these sectors bears the same run id.
+// Invariant: a target counts as ours-in-progress only if every one of these sectors bears the id of a run that is known.
 
 import { crc32 } from '../base/checksum.js';
 import { readBackDiffers } from '../base/errors/device.js';
@@ -14,6 +14,7 @@ export const ARMED_HEAD_LENGTH = 128 * KiB;
 const MAGIC = 'ECTYPE INCOMPLETE ';
 const TEXT =
   '\nThis is the unfinished target of an ectype clone. Run the same command again\nto finish it, or erase it and use it for something else.\n';
+const RUN_ID_LENGTH = 16;
 const OFFSET_AT = 496;
 const CRC_AT = 508;
 
@@ -51,20 +52,24 @@ export async function writeMarker(target: Target, runId: string, extents: readon
   }
 }
 
-/** The id of the run that left this target unfinished; undefined unless every marker sector is in its place. */
-export async function readMarker(target: Source, extents: readonly Extent[]): Promise<string | undefined> {
-  const first = Buffer.alloc(MARKER_UNIT);
-  if (target.size < MARKER_UNIT) return undefined;
-  await target.read(first, 0);
-  const text = first.toString('latin1', 0, MAGIC.length + 16);
-  if (!text.startsWith(MAGIC)) return undefined;
-  const runId = text.slice(MAGIC.length);
+/**
+ * The runs that left this target unfinished: one, or two if a run that went on was cut off while it put its own marker
+ * over the former's. Undefined unless every marker sector is in its place.
+ */
+export async function readMarker(target: Source, extents: readonly Extent[]): Promise<ReadonlySet<string> | undefined> {
+  const runIds = new Set<string>();
   for (const extent of extents) {
     const found = Buffer.alloc(extent.length);
     await target.read(found, extent.offset);
-    if (!found.equals(markerBytes(runId, extent))) return undefined;
+    for (let at = 0; at + MARKER_UNIT <= found.length; at += MARKER_UNIT) {
+      const unit = found.subarray(at, at + MARKER_UNIT);
+      const runId = unit.toString('latin1', MAGIC.length, MAGIC.length + RUN_ID_LENGTH);
+      const wanted = markerBytes(runId, { offset: extent.offset + at, length: MARKER_UNIT });
+      if (!/^[0-9A-F]{16}$/.test(runId) || !unit.equals(wanted)) return undefined;
+      runIds.add(runId);
+    }
   }
-  return runId;
+  return runIds.size > 0 ? runIds : undefined;
 }
 
 /**

@@ -33,6 +33,12 @@ export interface RunStamp {
   readonly at: string;
 }
 
+/** A run under way. Each run has an id of its own: a record from before it must not be taken for its record. */
+export interface RunningStamp extends RunStamp {
+  /** The interrupted run it goes on with: whose marker the target bore when it began. Two if that marker was cut off. */
+  readonly follows?: readonly string[];
+}
+
 /** What a committed run did, for the next plan: how long it may take. */
 export interface CommittedRun extends RunStamp {
   readonly seconds: number;
@@ -55,7 +61,7 @@ export interface CloneRecord {
   readonly contentIds: readonly string[];
   readonly committed?: CommittedRun;
   /** A run that has begun to change maps or target and has not committed. */
-  readonly running?: RunStamp;
+  readonly running?: RunningStamp;
 }
 
 /** The record in `value`, or undefined if it is not exactly one. */
@@ -66,7 +72,7 @@ export function parseRecord(value: unknown): CloneRecord | undefined {
   if (!scope || !isBytes(scope['offset']) || !isBytes(scope['length'])) return undefined;
   if (!isTexts(record['contentIds']) || !isMedium(record['source']) || !isMedium(record['target'])) return undefined;
   if (!Array.isArray(record['volumes']) || !record['volumes'].every(isVolume)) return undefined;
-  if (!isStampOrAbsent(record['running']) || !isCommittedOrAbsent(record['committed'])) return undefined;
+  if (!isRunningOrAbsent(record['running']) || !isCommittedOrAbsent(record['committed'])) return undefined;
   return value as CloneRecord;
 }
 
@@ -94,6 +100,11 @@ function isMedium(value: unknown): boolean {
 function isStampOrAbsent(value: unknown): boolean {
   const stamp = fieldsOf(value);
   return value === undefined || (isId(stamp?.['runId']) && typeof stamp?.['at'] === 'string');
+}
+
+function isRunningOrAbsent(value: unknown): boolean {
+  const follows = fieldsOf(value)?.['follows'];
+  return isStampOrAbsent(value) && (follows === undefined || (Array.isArray(follows) && follows.every(isId)));
 }
 
 function isCommittedOrAbsent(value: unknown): boolean {

@@ -89,7 +89,7 @@ test('volumes whose token is still right are believed, others are compared', asy
   assert.equal(trust.modes, ['hash', 'hash', 'compare']);
   assert.is(trust.lineage, record);
   assert.is(trust.unfinished, false);
-  assert.is(trust.markedBy, undefined);
+  assert.equal(trust.markedBy, []);
   bytes.writeUInt32LE(bytes.readUInt32LE(HOME.offset + 1024 + 0x2c) + 1, HOME.offset + 1024 + 0x2c); // mounted since
   const touched = await modes(target, [record]);
   assert.is(touched.modes[0], 'hash');
@@ -134,7 +134,19 @@ test('the marker of its run vouches for all maps of an unfinished history, and n
   const trust = await modes(target, [record]);
   assert.equal(trust.modes, ['hash', 'hash', 'hash']);
   assert.is(trust.unfinished, true);
-  assert.is(trust.markedBy, runId);
+  assert.equal(trust.markedBy, [runId]);
+
+  // The next run goes on: until all of its own marker is written, the former's, or some of both, is the evidence.
+  const next = { ...record, running: { runId: newId(), at: '2026-01-02', follows: [runId] } };
+  assert.equal((await modes(target, [next])).modes, ['hash', 'hash', 'hash']);
+  await writeMarker(target, next.running.runId, ARMED.slice(1));
+  const torn = await modes(target, [next]);
+  assert.equal(torn.modes, ['hash', 'hash', 'hash']);
+  assert.equal(torn.markedBy, [runId, next.running.runId]);
+  assert.equal((await modes(target, [record])).modes, ['compare', 'compare', 'compare'], 'a state from before');
+  await writeMarker(target, next.running.runId, ARMED);
+  assert.equal((await modes(target, [next])).modes, ['hash', 'hash', 'hash']);
+  assert.equal((await modes(target, [record])).modes, ['compare', 'compare', 'compare'], 'a state from before');
   await target.write(Buffer.alloc(512), 64 * 1024); // one sector of it is gone
   assert.equal((await modes(target, [record])).modes, ['compare', 'compare', 'compare'], 'a torn marker');
 });
