@@ -14,7 +14,14 @@ import { targetFolder } from '../state/lineages.js';
 import { lockTarget } from '../state/lock.js';
 import type { CloneOptions, CloneRunResult, PreparedClone } from './clone-types.js';
 import { buildVolumes } from './clone-volumes.js';
-import { gatherEvidence, heldWitnesses, leaveWitnesses, sourceTokens, witnessPlaces } from './evidence.js';
+import {
+  changesOf,
+  gatherEvidence,
+  heldWitnesses,
+  leaveWitnesses,
+  readSourceState,
+  witnessPlaces,
+} from './evidence.js';
 import { type Counted, reportProgress, sumOf } from './progress.js';
 import { readBackSample, verifyAgainstMaps } from './read-back.js';
 import { beginSession, type Session } from './session.js';
@@ -73,7 +80,7 @@ async function run(context: Run): Promise<CloneRunResult> {
   const start = performance.now();
   // An earlier run may have failed to make its writes durable; what the page cache still shows of them proves nothing.
   target.medium.dropCache();
-  const before = await sourceTokens(prepared);
+  const before = await readSourceState(prepared);
   const placed = buildVolumes(prepared, target, session);
   session.useVolumes(placed);
 
@@ -92,8 +99,8 @@ async function run(context: Run): Promise<CloneRunResult> {
   let witnesses = heldWitnesses(prepared, places);
   if (!session.armed && (!witnesses || (await differs(target.medium, staged.pieces)))) await session.arm();
 
-  const after = await sourceTokens(prepared);
-  const changed = prepared.layout.volumes.filter((_, index) => before[index] !== after[index]).map(({ name }) => name);
+  const after = await readSourceState(prepared);
+  const changed = changesOf(prepared, before, after);
   if (changed.length > 0) throw sourceChanged(changed);
 
   if (session.armed) {
@@ -105,7 +112,7 @@ async function run(context: Run): Promise<CloneRunResult> {
     await fillHeld(staged);
   }
   const { done, written } = sumOf(counted);
-  const evidence = await gatherEvidence(prepared, target, { sourceTokens: after, witnesses: witnesses ?? [] });
+  const evidence = await gatherEvidence(prepared, target, { sourceTokens: after.tokens, witnesses: witnesses ?? [] });
   session.commit(evidence, { seconds: secondsSince(start), done, written });
   const verified = options.verify ? await verifyAgainstMaps(placed, target, context) : undefined;
   const busy = session.armed && prepared.scope === 'disk' ? target.medium.rereadTable() : undefined;

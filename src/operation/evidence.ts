@@ -2,6 +2,7 @@
 // both sides, and a note in the target's free space.
 // Invariant: a new note is written only to an armed target, before the flush that the commit rests on.
 
+import { statSync } from 'node:fs';
 import type { PlacedVolume } from '../engine/commit.js';
 import type { Tally } from '../engine/tally.js';
 import type { TargetEnd } from '../location/ends.js';
@@ -16,13 +17,28 @@ import type { Evidence } from './session.js';
 
 type KnownWitness = VolumeRecord['witness'];
 
-/** Hex; undefined for volumes without a token. Forensic copies rest on no token at all. */
-export async function sourceTokens({ source, layout, forensic }: PreparedClone): Promise<(string | undefined)[]> {
+/** What shows that the source changed under a run. */
+export interface SourceState {
+  /** Hex, in the plan's order; undefined for volumes without a token. Forensic copies rest on no token at all. */
+  readonly tokens: readonly (string | undefined)[];
+  /** When a raw file was last written; empty for devices, whose kernels keep no such thing. */
+  readonly written: string;
+}
+
+export async function readSourceState({ source, layout, forensic }: PreparedClone): Promise<SourceState> {
   const tokens: (string | undefined)[] = [];
   for (const { name, sourceExtent } of layout.volumes) {
     tokens.push(forensic ? undefined : await volumeToken(sliceSource(source.medium, sourceExtent, name)));
   }
-  return tokens;
+  const stats = statSync(source.place.path, { bigint: true });
+  return { tokens, written: stats.isFile() ? `${stats.ino} ${stats.size} ${stats.mtimeNs}` : '' };
+}
+
+/** Names what changed between the two; empty if nothing did. */
+export function changesOf({ layout, source }: PreparedClone, before: SourceState, after: SourceState): string[] {
+  const volumes = layout.volumes.filter((_, index) => before.tokens[index] !== after.tokens[index]);
+  if (volumes.length > 0) return volumes.map(({ name }) => name);
+  return before.written === after.written ? [] : [source.place.name];
 }
 
 /** Where the note of a volume belongs: an offset, `unneeded`, or undefined where no whole block is free. */

@@ -2,7 +2,7 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -14,7 +14,7 @@ import { scratchFolder } from '../support/scratch.js';
 import { blankFile, demandMarked, trouble } from '../support/trouble.js';
 
 const folder = scratchFolder();
-const { source, size, clone, failed, recovers } = trouble(folder);
+const { source, content, size, clone, failed, recovers } = trouble(folder);
 let count = 0;
 
 function scene(): { target: string; state: string } {
@@ -118,6 +118,23 @@ test('the source of one run is no target of another', async () => {
   });
   assert.ok(second);
   assert.is(second.status, 3, second.stdout);
+});
+
+test('a source file that is written while it is copied makes no finished clone', async () => {
+  const { target, state } = scene();
+  const fd = openSync(source, 'r+');
+  try {
+    const ended = await duringRun(target, state, async () => void writeSync(fd, content.subarray(-1), 0, 1, size - 1));
+    failed(ended, {
+      status: 5,
+      code: 'filesystem.source-changed',
+      message: /source\.img\); the target is left marked/,
+    });
+    demandMarked(target);
+  } finally {
+    closeSync(fd);
+  }
+  await recovers(target, { state });
 });
 
 test('a target file that another program has locked is refused', async () => {
