@@ -6,6 +6,7 @@
 export const Compat = {
   HAS_JOURNAL: 0x4,
   SPARSE_SUPER2: 0x200,
+  ORPHAN_FILE: 0x1000,
 } as const;
 
 /** Features without which a file system cannot be read. */

@@ -54,6 +54,44 @@ export function descriptorBlock(superblock: Superblock, index: number): number {
   return groupRange(superblock, group).start + (hasSuperblock(superblock, group) ? 1 : 0);
 }
 
+/** Where the backups of descriptor block `index` lie, the likeliest first. */
+export function* descriptorBackups(superblock: Superblock, index: number): Generator<number> {
+  const { groupCount } = superblock;
+  if (isMetaGroup(superblock, index)) {
+    const perBlock = descriptorsPerBlock(superblock);
+    for (const group of [index * perBlock + 1, (index + 1) * perBlock - 1]) {
+      if (group < groupCount) yield groupRange(superblock, group).start + (hasSuperblock(superblock, group) ? 1 : 0);
+    }
+    return;
+  }
+  const few = (superblock.compat & Compat.SPARSE_SUPER2) !== 0 ? superblock.backupGroups : [1, 3, 5, 7, 9];
+  for (const group of few) {
+    if (group > 0 && group < groupCount) yield groupRange(superblock, group).start + 1 + index;
+  }
+}
+
+/** What `baseMetadata` consists of, part by part. */
+export interface BaseParts {
+  readonly superblock: BlockRange;
+  readonly descriptors: BlockRange;
+  /** Kept free, so that the descriptors can grow. */
+  readonly reserved: BlockRange;
+}
+
+export function baseParts(superblock: Superblock, group: number): BaseParts {
+  const { start, end } = baseMetadata(superblock, group);
+  const copyEnd = group === 0 ? superblockBlock(superblock) + 1 : start + (hasSuperblock(superblock, group) ? 1 : 0);
+  const perBlock = descriptorsPerBlock(superblock);
+  const reserved = isMetaGroup(superblock, Math.floor(group / perBlock)) ? 0 : superblock.reservedDescriptorBlocks;
+  const metaGroups = (superblock.incompat & Incompat.META_BG) !== 0;
+  const reservedStart = metaGroups ? end : Math.max(copyEnd, end - reserved);
+  return {
+    superblock: { start: Math.min(start, copyEnd), end: copyEnd },
+    descriptors: { start: copyEnd, end: Math.max(copyEnd, reservedStart) },
+    reserved: { start: Math.max(copyEnd, reservedStart), end },
+  };
+}
+
 /** The blocks at a group's start that hold a superblock copy and group descriptors, also those kept for growing. */
 export function baseMetadata(superblock: Superblock, group: number): BlockRange {
   const { start, end } = groupRange(superblock, group);

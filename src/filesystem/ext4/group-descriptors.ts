@@ -16,16 +16,19 @@ const At = {
   inodeTable: 0x08,
   freeClusters: 0x0c,
   flags: 0x12,
+  unusedInodes: 0x1c,
   bitmapChecksum: 0x18,
   checksum: 0x1e,
   blockBitmapHigh: 0x20,
   inodeBitmapHigh: 0x24,
   inodeTableHigh: 0x28,
   freeClustersHigh: 0x2c,
+  unusedInodesHigh: 0x32,
   bitmapChecksumHigh: 0x38,
 } as const;
 
 const SMALL_DESCRIPTOR = 32;
+const INODE_UNINIT = 0x1;
 const BLOCK_UNINIT = 0x2;
 
 export interface GroupDescriptor {
@@ -36,6 +39,8 @@ export interface GroupDescriptor {
   readonly freeClusters: number;
   /** The block bitmap on disk is garbage: only metadata is used in this group. */
   readonly uninitialised: boolean;
+  /** Inodes at the end of the table that were never used; their bytes on disk may be garbage. */
+  readonly unusedInodes: number;
   /** Of the block bitmap; only as wide as `bitmapChecksumMask`. */
   readonly bitmapChecksum: number;
   readonly bitmapChecksumMask: number;
@@ -43,16 +48,23 @@ export interface GroupDescriptor {
   readonly problem: string | undefined;
 }
 
+export interface DescriptorRange {
+  readonly first: number;
+  readonly count: number;
+  /** Where descriptor block `index` is read; its primary copy if missing. */
+  readonly blockOf?: (index: number) => number;
+}
+
 /** Reads the descriptors of groups [first, first + count). Throws FormatError if they lie outside the file system. */
 export async function readDescriptors(
   volume: Source,
   superblock: Superblock,
-  { first, count }: { first: number; count: number },
+  { first, count, blockOf = (index) => descriptorBlock(superblock, index) }: DescriptorRange,
 ): Promise<GroupDescriptor[]> {
   const perBlock = descriptorsPerBlock(superblock);
   const firstIndex = Math.floor(first / perBlock);
   const lastIndex = Math.floor((first + count - 1) / perBlock);
-  const bytes = await readDescriptorBlocks(volume, superblock, { firstIndex, lastIndex });
+  const bytes = await readDescriptorBlocks(volume, superblock, { firstIndex, lastIndex, blockOf });
   const descriptors: GroupDescriptor[] = [];
   for (let group = first; group < first + count; group += 1) {
     const offset = (group - firstIndex * perBlock) * superblock.descriptorSize;
@@ -75,15 +87,15 @@ export function metadataOf(superblock: Superblock, descriptor: GroupDescriptor):
 async function readDescriptorBlocks(
   volume: Source,
   superblock: Superblock,
-  { firstIndex, lastIndex }: { firstIndex: number; lastIndex: number },
+  { firstIndex, lastIndex, blockOf }: { firstIndex: number; lastIndex: number; blockOf: (index: number) => number },
 ): Promise<Buffer> {
   const { blockSize, blockCount } = superblock;
   const readable = Math.min(blockCount, Math.floor(volume.size / blockSize));
   const bytes = Buffer.allocUnsafe((lastIndex - firstIndex + 1) * blockSize);
   for (let index = firstIndex; index <= lastIndex; ) {
-    const start = descriptorBlock(superblock, index);
+    const start = blockOf(index);
     let next = index + 1;
-    while (next <= lastIndex && descriptorBlock(superblock, next) === start + (next - index)) next += 1;
+    while (next <= lastIndex && blockOf(next) === start + (next - index)) next += 1;
     if (start + (next - index) > readable) {
       throw new FormatError('the group descriptors lie beyond the end of the file system');
     }
@@ -100,6 +112,7 @@ function parseDescriptor(superblock: Superblock, group: number, raw: Buffer): Gr
     raw.readUInt32LE(low) + (wide ? raw.readUInt32LE(high) * 2 ** 32 : 0);
   const half = (low: number, high: number): number =>
     raw.readUInt16LE(low) + (wide ? raw.readUInt16LE(high) * 2 ** 16 : 0);
+  const flags = raw.readUInt16LE(At.flags);
   const hasFlags = (superblock.roCompat & (RoCompat.GDT_CSUM | RoCompat.METADATA_CSUM)) !== 0;
   const descriptor = {
     group,
@@ -107,12 +120,17 @@ function parseDescriptor(superblock: Superblock, group: number, raw: Buffer): Gr
     inodeBitmap: split(At.inodeBitmap, At.inodeBitmapHigh),
     inodeTable: split(At.inodeTable, At.inodeTableHigh),
     freeClusters: half(At.freeClusters, At.freeClustersHigh),
-    uninitialised: hasFlags && (raw.readUInt16LE(At.flags) & BLOCK_UNINIT) !== 0,
+    uninitialised: hasFlags && (flags & BLOCK_UNINIT) !== 0,
+    unusedInodes: hasFlags ? unusedOf(superblock, flags, half(At.unusedInodes, At.unusedInodesHigh)) : 0,
     bitmapChecksum: half(At.bitmapChecksum, At.bitmapChecksumHigh),
     bitmapChecksumMask: wide ? 0xffffffff : 0xffff,
     problem: undefined,
   };
   return { ...descriptor, problem: problemOf(superblock, descriptor, raw) };
+}
+
+function unusedOf({ inodesPerGroup }: Superblock, flags: number, unused: number): number {
+  return (flags & INODE_UNINIT) !== 0 ? inodesPerGroup : Math.min(unused, inodesPerGroup);
 }
 
 function problemOf(superblock: Superblock, descriptor: GroupDescriptor, raw: Buffer): string | undefined {

@@ -5,9 +5,12 @@
 
 import { FormatError } from '../../base/u64.js';
 import type { Source } from '../../source/types.js';
+import { attempt } from '../best-effort.js';
+import { unknownOwners } from '../claims.js';
 import type { FilesystemInfo, FilesystemPlugin } from '../plugin.js';
 import { openMap } from './allocation-map.js';
 import { kindOf } from './features.js';
+import { ownersOf } from './owners.js';
 import { stateOf } from './state.js';
 import { readSuperblock, type Superblock } from './superblock.js';
 import { tokenOf } from './token.js';
@@ -35,6 +38,11 @@ export const ext4: FilesystemPlugin = {
 
   async token(volume) {
     return tokenOf(volume, await demandSuperblock(volume));
+  },
+
+  async ownersOf(volume, _info, extents) {
+    const superblock = await attempt(() => demandSuperblock(volume));
+    return superblock ? ownersOf(volume, superblock, extents) : unknownOwners(extents);
   },
 };
 

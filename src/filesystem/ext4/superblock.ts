@@ -68,6 +68,7 @@ export interface Superblock extends Features {
   readonly groupCount: number;
   readonly inodesPerGroup: number;
   readonly inodeSize: Bytes;
+  readonly inodeCount: number;
   readonly descriptorSize: Bytes;
   readonly reservedDescriptorBlocks: number;
   /** First descriptor block that lies in its own meta-group; only with META_BG. */
@@ -109,6 +110,7 @@ export function parseSuperblock(raw: Buffer): Superblock | undefined {
     ...features,
     ...sizes,
     raw,
+    inodeCount: sizes.inodesPerGroup * sizes.groupCount,
     intact: isIntact(raw, features),
     reservedDescriptorBlocks: raw.readUInt16LE(At.reservedDescriptorBlocks),
     firstMetaGroup: raw.readUInt32LE(At.firstMetaGroup),
