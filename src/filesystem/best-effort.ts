@@ -16,6 +16,16 @@ export async function attempt<T>(work: () => Promise<T>): Promise<T | undefined>
   }
 }
 
+/** The same for parsing bytes that are there. */
+export function parsed<T>(work: () => T): T | undefined {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof FormatError) return undefined;
+    throw error;
+  }
+}
+
 /** Fills `into`; false if that place does not exist or cannot be read. */
 export async function tryRead(volume: Source, into: Buffer, offset: Bytes): Promise<boolean> {
   if (!Number.isSafeInteger(offset) || offset < 0 || offset + into.length > volume.size) return false;

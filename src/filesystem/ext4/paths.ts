@@ -2,21 +2,14 @@
 // Invariant: memory grows with the names that are sought and their directories, not with the file system. A directory
 // that cannot be named stands as its number: "inode 45/name".
 
+import { folderPaths, type Name } from '../folder-paths.js';
 import { type DirectoryReader, directoryEntries, parentOf } from './directory-reader.js';
 import type { Inode } from './inode.js';
 import { ROOT_INODE } from './inode.js';
 import { inodePieces, inodesIn, readInode } from './inode-table.js';
 
-/** Deeper trees exist only to annoy. */
-const DEEPEST = 1000;
-
 /** What is looked for: inode numbers with how many names each has by its own count. */
 export type Sought = ReadonlyMap<number, number>;
-
-interface Name {
-  readonly parent: number;
-  readonly name: string;
-}
 
 export interface Paths {
   /** All paths of an inode that was sought; empty if none was found. */
@@ -30,11 +23,15 @@ export async function findPaths(
   mayHoldDirectories: (first: number, count: number) => boolean,
 ): Promise<Paths> {
   const names = await findNames(reader, sought, mayHoldDirectories);
-  const folders = new Map<number, string>([[ROOT_INODE, '']]);
+  const folders = folderPaths({
+    root: ROOT_INODE,
+    nameOf: async (number) => names.get(number)?.[0] ?? nameOf(reader, number),
+    unnamed: (number) => `inode ${number}`,
+  });
   const paths = new Map<number, readonly string[]>();
   for (const [inode, places] of names) {
     const all: string[] = [];
-    for (const { parent, name } of places) all.push(`${await folderPath(reader, { folders, names }, parent)}/${name}`);
+    for (const { parent, name } of places) all.push(`${await folders.of(parent)}/${name}`);
     paths.set(inode, all);
   }
   if (sought.has(ROOT_INODE)) paths.set(ROOT_INODE, ['/']);
@@ -65,31 +62,6 @@ async function findNames(
     }
   }
   return names;
-}
-
-interface Known {
-  /** Paths of directories, without a slash at the end. */
-  readonly folders: Map<number, string>;
-  readonly names: ReadonlyMap<number, readonly Name[]>;
-}
-
-async function folderPath(reader: DirectoryReader, { folders, names }: Known, number: number): Promise<string> {
-  const trail: { number: number; name: string }[] = [];
-  let at = number;
-  while (!folders.has(at)) {
-    const step = trail.length < DEEPEST ? (names.get(at)?.[0] ?? (await nameOf(reader, at))) : undefined;
-    if (!step) folders.set(at, `inode ${at}`);
-    else {
-      trail.push({ number: at, name: step.name });
-      at = step.parent;
-    }
-  }
-  let path = folders.get(at) ?? '';
-  for (const step of trail.reverse()) {
-    path = `${path}/${step.name}`;
-    folders.set(step.number, path);
-  }
-  return path;
 }
 
 /** The name of a directory, by its own ".." and its parent's entries. */

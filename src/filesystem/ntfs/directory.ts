@@ -1,28 +1,9 @@
-// Looks up a name in a directory index ($I30), by walking all of its tree.
-// Invariant: every index block is visited at most once, so a tree that loops ends.
+// Looks up a name in a directory.
 // No descent by collation: that needs $UpCase, and one wrong comparison would hide a hibernation file.
-// Format: ntfs-3g layout.h (INDEX_ROOT, INDEX_BLOCK, INDEX_ENTRY, FILE_NAME_ATTR).
 
-import { FormatError, readU64LE } from '../../base/u64.js';
-import { ATTRIBUTE, type FileRecord } from './file-record.js';
-import { applyFixups } from './fixups.js';
-import { type MasterFileTable, openStream } from './master-file-table.js';
-import { readStream, type Stream } from './stream.js';
-
-const INDEX_NAME = '$I30';
-/** Offset of the index header in an index root and in an index block. */
-const ROOT_HEADER = 16;
-const BLOCK_HEADER = 24;
-const BLOCK_VCN = 16;
-const HEADER = { firstEntry: 0, length: 4, headerLength: 16 } as const;
-const ENTRY = { record: 0, length: 8, keyLength: 10, flags: 12, key: 16 } as const;
-const HAS_CHILD = 1;
-const LAST = 2;
-const FILE_NAME = { nameLength: 64, name: 66 } as const;
-/** Index blocks smaller than a cluster are numbered in units of 512 bytes. */
-const SMALL_BLOCK_UNIT = 512;
-/** A million blocks of 4 KiB: more names than a root directory ever had. */
-const MAX_BLOCKS = 2 ** 20;
+import type { FileRecord } from './file-record.js';
+import { indexEntries } from './index-entries.js';
+import type { MasterFileTable } from './master-file-table.js';
 
 /** Record number of the file called `name` (any case). Undefined: there is none. Throws FormatError. */
 export async function findInDirectory(
@@ -30,78 +11,9 @@ export async function findInDirectory(
   directory: FileRecord,
   name: string,
 ): Promise<number | undefined> {
-  const what = `MFT record ${directory.number}, directory index`;
-  const root = await openStream(mft, directory, { type: ATTRIBUTE.indexRoot, name: INDEX_NAME });
-  if (!root?.resident) throw new FormatError(`${what}: no root`);
-  const blocks = await openStream(mft, directory, { type: ATTRIBUTE.indexAllocation, name: INDEX_NAME });
-  const unit = mft.boot.indexBlockSize < mft.boot.clusterSize ? SMALL_BLOCK_UNIT : mft.boot.clusterSize;
-  const visited = new Set<number>();
-  const pending: number[] = [];
   const wanted = name.toUpperCase();
-  let node = root.resident.subarray(Math.min(ROOT_HEADER, root.size));
-  for (;;) {
-    for (const entry of entriesOf(node, what)) {
-      if (entry.child !== undefined && !visited.has(entry.child)) {
-        visited.add(entry.child);
-        pending.push(entry.child);
-      }
-      if (entry.name?.toUpperCase() === wanted) return entry.record;
-    }
-    const next = pending.pop();
-    if (next === undefined) return undefined;
-    if (!blocks || visited.size > MAX_BLOCKS) throw new FormatError(`${what}: impossible tree`);
-    node = await readBlock(mft, blocks, { vcn: next, unit, what });
+  for await (const entry of indexEntries(mft, directory)) {
+    if (entry.name?.toUpperCase() === wanted) return entry.record;
   }
-}
-
-async function readBlock(
-  mft: MasterFileTable,
-  blocks: Stream,
-  { vcn, unit, what }: { vcn: number; unit: number; what: string },
-): Promise<Buffer> {
-  const bytes = Buffer.alloc(mft.boot.indexBlockSize);
-  await readStream(mft, blocks, bytes, vcn * unit);
-  applyFixups(bytes, ['INDX'], `${what}, block ${vcn}`);
-  if (readU64LE(bytes, BLOCK_VCN) !== vcn) throw new FormatError(`${what}: block ${vcn} belongs elsewhere`);
-  return bytes.subarray(BLOCK_HEADER);
-}
-
-interface IndexEntry {
-  readonly name: string | undefined;
-  readonly record: number;
-  readonly child: number | undefined;
-}
-
-/** Entries of one node; `node` begins at its index header. */
-function* entriesOf(node: Buffer, what: string): Generator<IndexEntry> {
-  const end = node.length < HEADER.headerLength ? 0 : node.readUInt32LE(HEADER.length);
-  let at = end === 0 ? 0 : node.readUInt32LE(HEADER.firstEntry);
-  if (end > node.length || at < HEADER.headerLength) throw new FormatError(`${what}: impossible node`);
-  while (at + ENTRY.key <= end) {
-    const length = node.readUInt16LE(at + ENTRY.length);
-    if (length < ENTRY.key || length % 8 !== 0 || at + length > end) break;
-    const entry = node.subarray(at, at + length);
-    const flags = entry.readUInt16LE(ENTRY.flags);
-    yield {
-      name: (flags & LAST) === 0 ? nameOf(entry, what) : undefined,
-      record: entry.readUIntLE(ENTRY.record, 6),
-      child: (flags & HAS_CHILD) === 0 ? undefined : childOf(entry, what),
-    };
-    if ((flags & LAST) !== 0) return;
-    at += length;
-  }
-  throw new FormatError(`${what}: entries do not end inside their node`);
-}
-
-function nameOf(entry: Buffer, what: string): string {
-  const start = ENTRY.key + FILE_NAME.name;
-  const end = start > entry.length ? 0 : start + entry.readUInt8(ENTRY.key + FILE_NAME.nameLength) * 2;
-  if (end === 0 || end > entry.length) throw new FormatError(`${what}: name outside its entry`);
-  return entry.toString('utf16le', start, end);
-}
-
-/** The block number stands in the entry's last eight bytes. */
-function childOf(entry: Buffer, what: string): number {
-  if (entry.length < ENTRY.key + 8) throw new FormatError(`${what}: entry too short for its child`);
-  return readU64LE(entry, entry.length - 8);
+  return undefined;
 }

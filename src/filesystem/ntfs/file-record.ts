@@ -8,6 +8,7 @@ import { applyFixups } from './fixups.js';
 
 export const ATTRIBUTE = {
   attributeList: 0x20,
+  fileName: 0x30,
   volumeName: 0x60,
   volumeInformation: 0x70,
   data: 0x80,
@@ -37,6 +38,7 @@ const NON_RESIDENT = {
   headerLength: 64,
 } as const;
 const IN_USE = 1;
+const DIRECTORY = 2;
 const COMPRESSED_MASK = 0x00ff;
 const ENCRYPTED = 0x4000;
 const MINUS_ONE = 0xffffffffffffffffn;
@@ -77,6 +79,7 @@ export interface FileRecord {
   readonly sequence: number;
   /** Record 0 with sequence 0: it is a base record itself. */
   readonly base: RecordReference;
+  readonly isDirectory: boolean;
   readonly attributes: readonly Attribute[];
 }
 
@@ -94,8 +97,21 @@ export function parseFileRecord(bytes: Buffer, number: number): FileRecord {
     number,
     sequence: bytes.readUInt16LE(RECORD.sequence),
     base: readReference(bytes, RECORD.baseRecord),
+    isDirectory: (bytes.readUInt16LE(RECORD.flags) & DIRECTORY) !== 0,
     attributes: [...attributesOf(bytes.subarray(0, inUse), first, what)],
   };
+}
+
+/** Nothing is stored in it: never written, or its file was deleted. What is neither this nor parses is damaged. */
+export function isUnused(bytes: Buffer): boolean {
+  const magic = bytes.toString('latin1', 0, 4);
+  if (magic === 'FILE') return (bytes.readUInt16LE(RECORD.flags) & IN_USE) === 0;
+  return magic === '\0\0\0\0' && bytes.every((byte) => byte === 0);
+}
+
+/** Number of the record that stands for the file: its own, unless it only holds what did not fit there. */
+export function baseNumber({ number, base }: FileRecord): number {
+  return base.record === 0 && base.sequence === 0 ? number : base.record;
 }
 
 /** The eight bytes at `offset`: 48 bits of record number, 16 of sequence. */

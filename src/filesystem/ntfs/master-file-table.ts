@@ -32,12 +32,13 @@ export interface AttributeKey {
 
 export const UNNAMED_DATA: AttributeKey = { type: ATTRIBUTE.data, name: '' };
 
-/** Finds the whole table. Throws FormatError. */
-export async function openMasterFileTable(volume: NtfsVolume): Promise<MasterFileTable> {
-  const { source, boot } = volume;
-  const bytes = Buffer.alloc(boot.recordSize);
-  await readInside(source, bytes, { offset: boot.mftCluster * boot.clusterSize, what: '$MFT' });
-  const record = parseFileRecord(bytes, RECORD.mft);
+/** Finds the whole table, by its own record at cluster `at` ($MFTMirr begins with a copy of it). Throws FormatError. */
+export async function openMasterFileTable(
+  volume: NtfsVolume,
+  at: number = volume.boot.mftCluster,
+): Promise<MasterFileTable> {
+  const { boot } = volume;
+  const record = await readTableRecord(volume, at);
   const first = record.attributes.find((attribute) => matches(attribute, UNNAMED_DATA, 0));
   if (!first || first.resident || !first.sizes || !first.plain) throw new FormatError('$MFT: no $DATA in its record');
   const runs: Run[] = [];
@@ -49,6 +50,13 @@ export async function openMasterFileTable(volume: NtfsVolume): Promise<MasterFil
   checkSolid(growing.stream);
   if (runs[0]?.lcn !== boot.mftCluster) throw new FormatError('$MFT: starts elsewhere than the boot sector says');
   return growing;
+}
+
+/** $MFT's own record at cluster `at`. Throws FormatError. */
+export async function readTableRecord({ source, boot }: NtfsVolume, at: number): Promise<FileRecord> {
+  const bytes = Buffer.alloc(boot.recordSize);
+  await readInside(source, bytes, { offset: at * boot.clusterSize, what: '$MFT' });
+  return parseFileRecord(bytes, RECORD.mft);
 }
 
 /** Throws FormatError if there is no such record, it is torn, or not in use. */
@@ -81,9 +89,10 @@ export async function openStream(
   return stream;
 }
 
-type AttributeList = ReturnType<typeof parseAttributeList>;
+export type AttributeList = ReturnType<typeof parseAttributeList>;
 
-async function readAttributeList(mft: MasterFileTable, record: FileRecord): Promise<AttributeList | undefined> {
+/** Undefined if the file has none. Throws FormatError. */
+export async function readAttributeList(mft: MasterFileTable, record: FileRecord): Promise<AttributeList | undefined> {
   const what = `MFT record ${record.number}, $ATTRIBUTE_LIST`;
   const attribute = record.attributes.find(({ type }) => type === ATTRIBUTE.attributeList);
   if (!attribute) return undefined;

@@ -4,10 +4,13 @@
 
 import { FormatError } from '../../base/u64.js';
 import type { Source } from '../../source/types.js';
+import { attempt } from '../best-effort.js';
+import { unknownOwners } from '../claims.js';
 import type { FilesystemPlugin } from '../plugin.js';
 import { openNtfsAllocationMap } from './allocation-map.js';
 import { BOOT_SECTOR_LENGTH, type BootSector, parseBootSector } from './boot-sector.js';
 import { openMasterFileTable } from './master-file-table.js';
+import { ownersOf } from './owners.js';
 import { readNtfsState } from './state.js';
 import { ntfsToken } from './token.js';
 import { readVolumeRecord } from './volume-record.js';
@@ -35,6 +38,10 @@ export const ntfs: FilesystemPlugin = {
   },
   async token(volume) {
     return ntfsToken(volume, await requireBootSector(volume));
+  },
+  async ownersOf(volume, _info, extents) {
+    const boot = await attempt(() => readBootSector(volume));
+    return boot ? ownersOf(volume, boot, extents) : unknownOwners(extents);
   },
 };
 
