@@ -12,4 +12,5 @@ export type {
   PlannedVolumeFacts,
 } from './operation/clone-types.js';
 export { type DiskSummary, disks, inspect, type VolumeSummary } from './operation/inspect.js';
+export { type AskedPlace, ownersAt, type PlaceOwner, type PlaceOwners } from './operation/owners.js';
 export { type Difference, type VerifyOptions, type VerifyResult, verify } from './operation/verify.js';

@@ -6,6 +6,7 @@ import type { ToolError } from '../base/tool-error.js';
 
 /** What stands for the value of an option in help texts. */
 const VALUES: Readonly<Record<string, string>> = {
+  '--at': 'PLACES',
   '--only': 'NUMBERS',
   '--detect': 'hash|compare',
   '--overwrite-target': 'ID',

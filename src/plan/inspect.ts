@@ -57,7 +57,7 @@ export async function inspectDisk(disk: Source, identity: DiskIdentity): Promise
  * An MBR without partitions vouches for nothing: boot code leaves its signature on media that some program uses whole
  * (RAID, a file system that we do not know). A GPT without partitions says so on purpose.
  */
-async function tableOf(disk: Source): Promise<PartitionTable | undefined> {
+export async function tableOf(disk: Source): Promise<PartitionTable | undefined> {
   const table = await readTable(disk);
   return table?.kind === 'mbr' && table.partitions.length === 0 ? undefined : table;
 }
