@@ -60,10 +60,6 @@ async function requireBootSector(volume: Source): Promise<BootSector> {
 
 /** A label that cannot be read is no reason to call the volume something else. */
 async function readLabel(source: Source, boot: BootSector): Promise<string> {
-  try {
-    return (await readVolumeRecord(await openMasterFileTable({ source, boot }))).label;
-  } catch (error) {
-    if (error instanceof FormatError) return '';
-    throw error;
-  }
+  const record = await attempt(async () => readVolumeRecord(await openMasterFileTable({ source, boot })));
+  return record?.label ?? '';
 }
