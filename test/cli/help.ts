@@ -50,6 +50,7 @@ for (const command of COMMANDS) {
 
 test('help shows what the value of an option is', () => {
   const { stdout } = cli.run(['clone', '--help']);
+  assert.match(cli.run(['inspect', '--help']).stdout, /--at PLACES /);
   for (const option of ['--only NUMBERS', '--detect hash|compare', '--overwrite-target ID', '--sector-size BYTES']) {
     assert.ok(stdout.includes(option), option);
   }

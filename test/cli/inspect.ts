@@ -79,6 +79,62 @@ test('one partition of it', () => {
   assert.match(stderr, /there is no partition 7; there are 1, 2, 3/);
 });
 
+test('--at tells partition, structure or file of a byte or a sector', () => {
+  const disk = sampleDisk(scratch, 'places.img');
+  const volume = `${disk}?offset=${SAMPLE.ext4.offset}`;
+  run('debugfs', ['-w', '-R', `write package.json evil\x1b[2Jname`, volume]);
+  const block = Number(run('debugfs', ['-R', 'blocks evil\x1b[2Jname', volume]).trim().split(' ')[0]);
+  const inFile = SAMPLE.ext4.offset + block * 1024 + 100;
+  const places = [
+    '0',
+    'LBA:3',
+    '20000',
+    `${SAMPLE.ext4.offset + 1024}`,
+    `LBA:${Math.floor(inFile / 512)}`,
+    `${inFile}`,
+  ];
+  places.push(`${SAMPLE.ntfs.offset}`, `${SAMPLE.fat.offset}`, `${SAMPLE_SIZE - 1}`, `${SAMPLE_SIZE - MiB}`);
+  const { status, stdout } = cli.run(['inspect', disk, '--at', places.join(',')]);
+  assert.is(status, 0);
+  assert.equal(
+    stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => line.replace(/^\d+: /, '')),
+    [
+      'partition table',
+      'partition table',
+      'gap before the first partition',
+      'partition 2 "root", ext4: superblock',
+      'partition 2 "root", ext4: file /evil[2Jname',
+      'partition 2 "root", ext4: file /evil[2Jname',
+      'partition 3 "Basic data", ntfs: $Boot',
+      'partition 1 "ESP", fat12: boot sector',
+      'partition table',
+      'between the partitions',
+    ],
+  );
+  const { events } = cli.json(['inspect', `${disk}#2`, '--at', `${inFile - SAMPLE.ext4.offset},1024`]);
+  assert.is(events[0]?.event, 'owners');
+  const [file, superblock] = (events[0]?.['places'] ?? []) as Record<string, unknown>[];
+  assert.equal([file?.['kind'], file?.['names']], ['file', ['/evil\x1b[2Jname']]);
+  assert.equal([superblock?.['kind'], superblock?.['offsetInVolume']], ['structure', 1024]);
+});
+
+test('--at refuses what is no place of the disk', () => {
+  for (const [place, told] of [
+    ['x', /wanted are byte offsets such as 1048576, or sectors such as LBA:2048/],
+    ['LBA:-1', /wanted are byte offsets/],
+    [`0,${SAMPLE_SIZE}`, /--at 16777216: .*source\.img ends at 16 MiB/],
+    ['LBA:32768', /ends at 16 MiB/],
+  ] as const) {
+    const { status, stdout, stderr } = cli.run(['inspect', source, '--at', place]);
+    assert.is(status, 2);
+    assert.is(stdout, '');
+    assert.match(stderr, told);
+  }
+});
+
 test('an MBR disk whose partition starts at sector 63', () => {
   const disk = Buffer.alloc(4 * MiB);
   putEntry(disk, { at: 446, type: 0x83, start: 63, count: 4000, boot: 0x80 });

@@ -13,7 +13,7 @@ import { memoryTarget } from '../../src/source/memory.js';
 import { faultySource } from '../support/faulty.js';
 import { hashTree, withNtfsMounted } from '../support/ntfs-mount.js';
 import { fillFolder, fragment, makeNtfs } from '../support/ntfs-volume.js';
-import { assertSameInParts, bytesOf, ownerAt, ownersOf } from '../support/owners.js';
+import { assertContent, assertSameInParts, bytesOf, ownerAt, ownersOf } from '../support/owners.js';
 import { type Random, randomFrom, SEED } from '../support/random.js';
 import { run } from '../support/run.js';
 import { rounds } from '../support/scale.js';
@@ -49,44 +49,16 @@ function fill(folder: string, random: Random, budget: number): Names {
 
 /** Where the content of each cluster of each file lies, by looking for it on the whole volume. */
 async function assertFiles(owners: readonly Owner[], image: string, names: Names, clusterSize: number): Promise<void> {
-  const bytes = readFileSync(image);
-  const places = new Map<string, number[]>();
-  for (let offset = 0; offset + clusterSize <= bytes.length; offset += clusterSize) {
-    const key = keyOf(bytes, offset, clusterSize);
-    if (key !== '') places.set(key, [...(places.get(key) ?? []), offset]);
-  }
-  const paths = await withNtfsMounted(image, (folder) => [...hashTree(folder).keys()], { options: 'ro' });
-  const streams = [...names.keys()].filter((name) => name.includes(':'));
-  let clusters = 0;
-  await withNtfsMounted(
+  const files = await withNtfsMounted(
     image,
     (folder) => {
-      for (const path of [...paths, ...streams]) {
-        const content = readFileSync(join(folder, path));
-        for (let at = 0; at + clusterSize <= content.length; at += clusterSize) {
-          const found = places.get(keyOf(content, at, clusterSize));
-          if (!found) continue;
-          const wanted = names.get(path) ?? [`/${path}`];
-          const told = found.map((offset) => ownerAt(owners, offset));
-          const right = told.some(({ kind, names: some }) => kind === 'file' && same(some, wanted));
-          assert.ok(right, `${path} at ${found}: ${JSON.stringify(told)}`);
-          clusters += 1;
-        }
-      }
+      const paths = new Set([...hashTree(folder).keys(), ...names.keys()]);
+      return [...paths].map((path) => [names.get(path) ?? [`/${path}`], readFileSync(join(folder, path))] as const);
     },
     { options: `ro,${STREAMS.options}` },
   );
+  const clusters = assertContent(owners, readFileSync(image), { files, clusterSize });
   assert.ok(clusters > 20, `${clusters} clusters`);
-}
-
-/** The first bytes of a cluster are random enough; zeros are nobody's. */
-function keyOf(bytes: Buffer, offset: number, clusterSize: number): string {
-  const head = bytes.subarray(offset, offset + Math.min(clusterSize, 512));
-  return head.every((byte) => byte === head[0]) ? '' : head.toString('latin1');
-}
-
-function same(some: readonly string[], others: readonly string[]): boolean {
-  return [...some].sort().join('\n') === [...others].sort().join('\n');
 }
 
 const SYSTEM = ['$MFT', '$MFTMirr', '$LogFile', '$AttrDef', '$Bitmap', '$Boot', '$UpCase', '$Secure'];

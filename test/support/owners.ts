@@ -48,6 +48,48 @@ export function bytesOf(owners: readonly Owner[], which: (owner: Owner) => boole
   return owners.reduce((sum, owner) => (which(owner) ? sum + owner.extent.length : sum), 0);
 }
 
+/**
+ * Files of random content tell where they lie: the owner of a place that holds the same bytes must be that file.
+ * `files`: the paths that the owner must have → content. Returns how many clusters were found.
+ */
+export function assertContent(
+  owners: readonly Owner[],
+  bytes: Buffer,
+  {
+    files,
+    clusterSize,
+  }: { files: Iterable<readonly [names: readonly string[], content: Buffer]>; clusterSize: number },
+): number {
+  const step = Math.min(clusterSize, 512);
+  const places = new Map<string, number[]>();
+  for (let offset = 0; offset + step <= bytes.length; offset += step) {
+    const key = keyOf(bytes, offset, step);
+    if (key !== '') places.set(key, [...(places.get(key) ?? []), offset]);
+  }
+  let clusters = 0;
+  for (const [names, content] of files) {
+    for (let at = 0; at + clusterSize <= content.length; at += clusterSize) {
+      const found = places.get(keyOf(content, at, step));
+      if (!found) continue;
+      const told = found.map((offset) => ownerAt(owners, offset));
+      const right = told.some((owner) => owner.kind === 'file' && sameNames(owner.names, names));
+      assert.ok(right, `${names} at ${found}: ${JSON.stringify(told)}`);
+      clusters += 1;
+    }
+  }
+  return clusters;
+}
+
+/** The first bytes of a cluster are random enough; zeros are nobody's. */
+function keyOf(bytes: Buffer, offset: number, length: number): string {
+  const head = bytes.subarray(offset, offset + length);
+  return head.every((byte) => byte === head[0]) ? '' : head.toString('latin1');
+}
+
+function sameNames(some: readonly string[], others: readonly string[]): boolean {
+  return [...some].sort().join('\n') === [...others].sort().join('\n');
+}
+
 /** Asks for scattered small extents: each answer must be the same part of the answer for the whole volume. */
 export async function assertSameInParts(
   plugin: FilesystemPlugin,

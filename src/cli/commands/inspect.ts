@@ -12,7 +12,7 @@ export class InspectCommand extends BaseCommand {
       it, how much a clone would copy, and warnings. Nothing is written.
 
       With --at it tells instead what lies at places of the disk: the partition, and in ext2/3/4, NTFS
-      the file with all its paths, or the structure. LBA:n counts in the disk's own sectors; the kernel's log
+      and FAT the file with all its paths, or the structure. LBA:n counts in the disk's own sectors; the kernel's log
       counts in 512 bytes on any disk.
 
       Exit status: 0; 4 if it cannot be read, 5 if its partition table is damaged beyond use.

@@ -4,9 +4,12 @@
 
 import { FormatError } from '../../base/u64.js';
 import type { Source } from '../../source/types.js';
+import { attempt } from '../best-effort.js';
+import { unknownOwners } from '../claims.js';
 import type { FilesystemPlugin } from '../plugin.js';
 import { openFatAllocationMap } from './allocation-map.js';
 import { BOOT_SECTOR_LENGTH, type BootSector, parseBootSector } from './boot-sector.js';
+import { ownersOf } from './owners.js';
 import { readLabel } from './root-label.js';
 import { readFatState } from './state.js';
 import { fatToken } from './token.js';
@@ -34,6 +37,10 @@ export const fat: FilesystemPlugin = {
   },
   async token(volume) {
     return fatToken(volume, await requireBootSector(volume));
+  },
+  async ownersOf(volume, _info, extents) {
+    const boot = await attempt(() => readBootSector(volume));
+    return boot ? ownersOf(volume, boot, extents) : unknownOwners(extents);
   },
 };
 

@@ -1,9 +1,9 @@
 // The volume label: the root directory's if it has one, else the boot sector's.
-// Invariant: reads a bounded part of the root directory; damage there means no label, never an error.
+// Invariant: reads a bounded part of the root directory; damage there, or of the disk, means no label, never an error.
 
-import { FormatError } from '../../base/u64.js';
 import { type Bytes, KiB } from '../../base/units.js';
 import type { Source } from '../../source/types.js';
+import { attempt } from '../best-effort.js';
 import type { BootSector } from './boot-sector.js';
 import { parseDirectory } from './directory.js';
 import { FIRST_CLUSTER, openTable } from './table.js';
@@ -15,13 +15,8 @@ const NO_LABEL = 'NO NAME';
 
 /** Empty if there is none. */
 export async function readLabel(volume: Source, boot: BootSector): Promise<string> {
-  let label: string | undefined;
-  try {
-    label = boot.bits === 32 ? await labelInChain(volume, boot) : await labelInRoot(volume, boot);
-  } catch (error) {
-    if (!(error instanceof FormatError)) throw error;
-  }
-  label ??= boot.label;
+  const read = boot.bits === 32 ? labelInChain : labelInRoot;
+  const label = (await attempt(() => read(volume, boot))) ?? boot.label;
   return label === NO_LABEL ? '' : label;
 }
 

@@ -1,6 +1,6 @@
 // $FILE_NAME: one name of a file and the directory it lies in. Files have one for each hard link, and one more for each
 // short name.
-// Invariant: bytes in, values out. Names are any 16-bit numbers: what is shown to people goes through `wellFormed`.
+// Invariant: bytes in, values out. Names are any 16-bit numbers, not always text.
 // Format: ntfs-3g layout.h (FILE_NAME_ATTR).
 
 import { FormatError } from '../../base/u64.js';
@@ -31,9 +31,4 @@ export function parseFileName(bytes: Buffer, what: string): FileName {
 export function properNames(names: readonly FileName[]): readonly FileName[] {
   const long = names.filter(({ isShort }) => !isShort);
   return long.length > 0 ? long : names;
-}
-
-/** Halves of surrogate pairs alone are no text: neither UTF-8 nor strict JSON can carry them. */
-export function wellFormed(text: string): string {
-  return text.replace(/\p{Surrogate}/gu, '\ufffd');
 }

@@ -4,7 +4,7 @@
 
 import { attempt } from '../best-effort.js';
 import type { Owner } from '../plugin.js';
-import { wellFormed } from './file-name.js';
+import { wellFormed } from '../well-formed.js';
 import { ATTRIBUTE, baseNumber, isUnused } from './file-record.js';
 import { type MasterFileTable, RECORD, readRecord } from './master-file-table.js';
 import type { Paths } from './paths.js';

@@ -4,7 +4,8 @@
 
 import { attempt, parsed } from '../best-effort.js';
 import { type FolderPaths, folderPaths, type Name } from '../folder-paths.js';
-import { type FileName, parseFileName, properNames, wellFormed } from './file-name.js';
+import { wellFormed } from '../well-formed.js';
+import { type FileName, parseFileName, properNames } from './file-name.js';
 import { ATTRIBUTE, type FileRecord, parseFileRecord } from './file-record.js';
 import { indexEntries } from './index-entries.js';
 import { type MasterFileTable, RECORD, readAttributeList, readRecord } from './master-file-table.js';
