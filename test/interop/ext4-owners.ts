@@ -15,7 +15,7 @@ import {
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { MiB } from '../../src/base/units.js';
+import { KiB, MiB } from '../../src/base/units.js';
 import { ext4 } from '../../src/filesystem/ext4/plugin.js';
 import type { Owner } from '../../src/filesystem/plugin.js';
 import { digestFolder, fillFolder, thinFolder } from '../support/ext4-corpus.js';
@@ -54,6 +54,8 @@ function fill(folder: string, random: Random): Pick<Filled, 'links'> {
   mkdirSync(join(folder, 'many/deep/er'), { recursive: true });
   for (let index = 0; index < 300; index += 1) writeFileSync(join(folder, 'many', `name number ${index}`), 'x');
   writeFileSync(join(folder, 'many/deep/er/linked'), random.bytes(30_000));
+  // Too long for any inode, so it takes a block.
+  run('python3', ['-c', 'import os,sys; os.setxattr(sys.argv[1], "user.note", b"n" * 900)', join(folder, 'far')]);
   linkSync(join(folder, 'many/deep/er/linked'), join(folder, 'also linked'));
   linkSync(join(folder, 'many/deep/er/linked'), join(folder, 'many', 'too'));
   const all = ['/also linked', '/many/deep/er/linked', '/many/too'];
@@ -141,6 +143,14 @@ function assertStructures(owners: readonly Owner[], image: string): void {
     bytesOf(owners, ({ kind }) => kind === 'free'),
     field('Free blocks') * blockSize,
   );
+  const attribute = /^(extended attributes of \/far|inode \d+ \(value of an extended attribute\))$/;
+  assert.ok(owners.some(({ names }) => attribute.test(names[0] ?? '')));
+  const [, count = '0', unit] = /^Total journal size:\s+(\d+)([kM])/m.exec(text) ?? [];
+  const journal = Number(count) * (unit === 'M' ? MiB : KiB);
+  assert.is(
+    bytesOf(owners, ({ names }) => names[0] === 'journal'),
+    journal,
+  );
   let groups = 0;
   for (const part of text.split(/^Group /m).slice(1)) {
     const group = Number.parseInt(part, 10);
@@ -187,9 +197,9 @@ function assertAsDebugfs(owners: readonly Owner[], image: string, random: Random
   }
   assert.ok(namesOf.size > 0);
   for (const [block, inode] of inodeOf) {
-    const names = ownerAt(owners, block * blockSize).names.map((name) =>
-      name.replace(/^(directory|block map of|extended attributes of) /, ''),
-    );
+    const names = ownerAt(owners, block * blockSize)
+      .names.filter((name) => !/^inode \d+ \(value/.test(name))
+      .map((name) => name.replace(/^(directory|block map of|extended attributes of) /, ''));
     assert.equal([...names].sort(), [...(namesOf.get(inode) ?? [])].sort(), `block ${block} of inode ${inode}`);
   }
 }
