@@ -80,7 +80,7 @@ for (const { bits, size, sectorsPerCluster } of [
     const owners = await ownersOf(fat, volume);
     const places = owners.flatMap(({ kind, extent }) => (kind === 'structure' && extent.length >= 512 ? [extent] : []));
     const whole = [{ offset: 0, length: bytes.length }];
-    for (let round = 0; round < rounds({ short: 25, long: 2000 }); round += 1) {
+    for (let round = 0; round < rounds({ short: 12, long: 2000 }); round += 1) {
       const place = random.pick(places);
       const repair = damage(bytes, place.offset, Math.min(place.length, 4096), random);
       const info = await fat.probe(volume);

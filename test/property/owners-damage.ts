@@ -22,7 +22,7 @@ import { rounds } from '../support/scale.js';
 import { scratchFolder } from '../support/scratch.js';
 
 const scratch = scratchFolder();
-const ROUNDS = rounds({ short: 120, long: 6000 });
+const ROUNDS = rounds({ short: 80, long: 6000 });
 const MAX_MS = 5000;
 /** Tables, tree blocks and directories are each read a bounded number of times over. */
 const MOST_READ = 40;

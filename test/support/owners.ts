@@ -63,13 +63,13 @@ export function assertContent(
   const step = Math.min(clusterSize, 512);
   const places = new Map<string, number[]>();
   for (let offset = 0; offset + step <= bytes.length; offset += step) {
-    const key = keyOf(bytes, offset, step);
+    const key = keyOf(bytes, offset);
     if (key !== '') places.set(key, [...(places.get(key) ?? []), offset]);
   }
   let clusters = 0;
   for (const [names, content] of files) {
     for (let at = 0; at + clusterSize <= content.length; at += clusterSize) {
-      const found = places.get(keyOf(content, at, step));
+      const found = places.get(keyOf(content, at));
       if (!found) continue;
       const told = found.map((offset) => ownerAt(owners, offset));
       const right = told.some((owner) => owner.kind === 'file' && sameNames(owner.names, names));
@@ -81,9 +81,11 @@ export function assertContent(
 }
 
 /** The first bytes of a cluster are random enough; zeros are nobody's. */
-function keyOf(bytes: Buffer, offset: number, length: number): string {
-  const head = bytes.subarray(offset, offset + length);
-  return head.every((byte) => byte === head[0]) ? '' : head.toString('latin1');
+const KEY = 48;
+
+function keyOf(bytes: Buffer, offset: number): string {
+  const head = bytes.toString('latin1', offset, offset + KEY);
+  return head === head.charAt(0).repeat(KEY) ? '' : head;
 }
 
 function sameNames(some: readonly string[], others: readonly string[]): boolean {
