@@ -81,17 +81,19 @@ async function scanInodes(claims: Claims<Claimant>, reader: MapReader): Promise<
 /** Claims what the inode owns of the asked bytes; what to keep of it, if that is anything. */
 async function claimFor(claims: Claims<Claimant>, reader: MapReader, inode: Inode): Promise<FoundInode | undefined> {
   const { superblock } = reader;
+  const short = shortMap(superblock, inode);
+  const owns = (range: BlockRange): boolean => claims.meets(clusters(superblock, range));
+  // Almost all inodes of a disk leave here.
+  if (short && inode.xattrBlock === 0 && !short.some(owns)) return undefined;
   const { number, type, links, holdsAttribute } = inode;
   const kept: FoundInode = { number, type, links, holdsAttribute };
   const claimants = new Map<Role, InodeClaimant>();
   const claim = (range: BlockRange, role: Role): void => {
-    const extent = clusters(superblock, range);
-    if (!claims.meets(extent)) return;
+    if (!owns(range)) return;
     const claimant = claimants.get(role) ?? { kind: 'inode', role, inode: kept };
     claimants.set(role, claimant);
-    claims.claim(extent, claimant);
+    claims.claim(clusters(superblock, range), claimant);
   };
-  const short = shortMap(superblock, inode);
   if (short) for (const range of short) claim(range, 'data');
   else for await (const range of mappedRanges(reader, inode)) claim(range, range.role);
   if (inode.xattrBlock > 0) claim({ start: inode.xattrBlock, end: inode.xattrBlock + 1 }, 'xattr');
