@@ -15,6 +15,15 @@ export function digestOf(bytes: Buffer): Buffer {
   return digest;
 }
 
+const zeroDigests = new Map<number, Buffer>();
+
+/** The digest of so many zeros, made once for each length. */
+export function digestOfZeros(length: number): Buffer {
+  const digest = zeroDigests.get(length) ?? digestOf(Buffer.alloc(length));
+  zeroDigests.set(length, digest);
+  return digest;
+}
+
 /** True if the 16 bytes at `offset` say that nothing is known of the block. */
 export function isUnknown(digests: Uint8Array, offset: number): boolean {
   for (let at = offset; at < offset + DIGEST_LENGTH; at += 1) if (digests[at] !== 0) return false;

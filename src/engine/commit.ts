@@ -6,7 +6,7 @@ import { DIGEST_LENGTH, isUnknown } from '../base/digest.js';
 import { readBackDiffers } from '../base/errors/device.js';
 import { type Bytes, KiB } from '../base/units.js';
 import { PAGE_BYTES, pageExtent, pageLength } from '../map/block-map.js';
-import { type Extent, extentEnd, gaps, intersect, normalise, totalLength, widen } from '../map/extent.js';
+import { clip, type Extent, extentEnd, gaps, intersect, normalise, totalLength, widen } from '../map/extent.js';
 import { checked } from '../source/checked.js';
 import type { Target } from '../source/types.js';
 import type { Executor } from './executor.js';
@@ -101,7 +101,7 @@ async function heldStretch(volume: VolumeCopy, page: number): Promise<Stretch> {
     extent,
     blockSize: grid.blockSize,
     used: normalise(used),
-    wiped: volume.wiped.flatMap((wiped) => blocks.flatMap((block) => intersect(wiped, block) ?? [])),
+    wiped: blocks.flatMap((block) => [...clip(volume.wiped, block)]),
     held: [...gaps(blocks, extent)],
     known: undefined,
     unknown: 'write',

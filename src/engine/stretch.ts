@@ -9,7 +9,7 @@ export interface Stretch {
   readonly blockSize: Bytes;
   /** Used bytes; ascending. */
   readonly used: readonly Extent[];
-  /** Bytes no file system uses but that must read as zeros: places of old signatures. Ascending. */
+  /** Bytes that must read as zeros although nobody needs them: places of old signatures, files left out. Ascending. */
   readonly wiped: readonly Extent[];
   /** Bytes that another step writes (the armed ones); blocks that touch them are left alone. */
   readonly held: readonly Extent[];
@@ -17,7 +17,7 @@ export interface Stretch {
   readonly known: Uint8Array | undefined;
   /**
    * What a block without a known digest needs: `write` it, `compare` all of it with the target first and write what
-   * differs, or `match` only its used bytes with the target (verification, nothing is written).
+   * differs, or `match` only its used and wiped bytes with the target (verification, nothing is written).
    */
   readonly unknown: 'write' | 'compare' | 'match';
   /** `write` differing blocks, or only `report` them. */

@@ -3,7 +3,7 @@
 import { assert } from '../base/assert.js';
 import type { AllocationMap } from '../map/allocation-map.js';
 import { type BlockMap, pageExtent, pageLength } from '../map/block-map.js';
-import { type Extent, extentEnd, intersect } from '../map/extent.js';
+import { clip, type Extent, extentEnd, intersect } from '../map/extent.js';
 import type { Source, Target } from '../source/types.js';
 import type { Stretch } from './stretch.js';
 import type { Tally } from './tally.js';
@@ -16,7 +16,7 @@ export interface VolumeCopy {
   readonly source: Source;
   readonly target: Target;
   readonly allocation: AllocationMap;
-  /** Volume offsets that must read as zeros although no file system uses them (places of old signatures). */
+  /** Must read as zeros although nobody needs them: places of old signatures, files left out. Sorted, disjoint. */
   readonly wiped: readonly Extent[];
   /** Volume offsets that the commit writes: the armed parts of the target. */
   readonly held: readonly Extent[];
@@ -66,13 +66,12 @@ async function stretchOf(
   { page, used, sink }: { page: number; used: readonly Extent[]; sink: Stretch['sink'] },
 ): Promise<Stretch> {
   const extent = pageExtent(volume.map.grid, page);
-  const inside = (extents: readonly Extent[]): Extent[] => extents.flatMap((each) => intersect(each, extent) ?? []);
   return {
     extent,
     blockSize: volume.map.grid.blockSize,
     used,
-    wiped: inside(volume.wiped),
-    held: inside(volume.held),
+    wiped: [...clip(volume.wiped, extent)],
+    held: volume.held.flatMap((each) => intersect(each, extent) ?? []),
     known: volume.known ? await volume.map.readPage(page) : undefined,
     unknown: volume.unknown,
     sink,

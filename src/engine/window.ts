@@ -2,12 +2,12 @@
 // This is the only place where data moves. It runs in a worker, or inline where a source cannot cross threads.
 // Invariant: nothing is written before `permit` has resolved.
 
-import { DIGEST_LENGTH, digestOf, isUnknown } from '../base/digest.js';
+import { DIGEST_LENGTH, digestOf, digestOfZeros, isUnknown } from '../base/digest.js';
 import { interrupted } from '../base/errors/run.js';
 import { ToolError } from '../base/tool-error.js';
 import { type Bytes, KiB, MiB } from '../base/units.js';
 import { isZero } from '../base/zeros.js';
-import { type Extent, extentEnd, gaps, intersect } from '../map/extent.js';
+import { type Extent, extentEnd, gaps, intersect, normalise } from '../map/extent.js';
 import { allocateAligned } from '../native/aligned.js';
 import type { Source, Target } from '../source/types.js';
 import { COPIED, classify, FREE, type Run, runExtent, runsOf, type Stretch, type StretchResult } from './stretch.js';
@@ -95,8 +95,11 @@ async function processWindow(
   findings: Findings,
 ): Promise<void> {
   const { states } = findings;
-  await readUsed(context, window);
-  digestBlocks(stretch, window, { ...findings, content: context.buffers.source });
+  if (window.used.length === 0) digestZeros(stretch, context, window, findings);
+  else {
+    await readUsed(context, window);
+    digestBlocks(stretch, window, { ...findings, content: context.buffers.source });
+  }
   await compareUnknown(stretch, context, window, states);
   const differing = differingRuns(states, window.blocks);
   if (differing.length > 0 && stretch.sink === 'write') {
@@ -132,6 +135,33 @@ function digestBlocks(
       states[block] = isZero(bytes) ? BLANK : DIFFERENT;
     }
   }
+}
+
+/**
+ * As `digestBlocks`, for a window that is to be all zeros: the digest is known, and a page file of many GiB that was
+ * left out before costs neither reading nor hashing.
+ */
+function digestZeros(
+  stretch: Stretch,
+  { buffers }: StretchContext,
+  { blocks, span }: Window,
+  { states, digests }: Findings,
+): void {
+  const { known, unknown } = stretch;
+  const former = known && Buffer.from(known.buffer, known.byteOffset, known.length);
+  let looked = false;
+  for (let block = blocks.first; block < blocks.end; block += 1) {
+    if (states[block] !== COPIED) continue;
+    const at = block * DIGEST_LENGTH;
+    digests.set(digestOfZeros(runExtent(stretch, { first: block, end: block + 1 }).length), at);
+    if (former === undefined || isUnknown(former, at)) {
+      states[block] = unknown === 'write' ? BLANK : UNKNOWN;
+      looked ||= unknown !== 'write';
+    } else if (digests.compare(former, at, at + DIGEST_LENGTH, at, at + DIGEST_LENGTH) !== 0) {
+      states[block] = BLANK;
+    }
+  }
+  if (looked) buffers.source.fill(0, 0, span.length); // what the target is compared with
 }
 
 /** Fills the source buffer: used bytes as they are, everything else zeros. */
@@ -187,12 +217,13 @@ async function compareUnknown(
   states: Uint8Array,
 ): Promise<void> {
   if (stretch.unknown === 'write') return;
+  const demanded = stretch.wiped.length === 0 ? used : normalise([...used, ...stretch.wiped]);
   for (const run of runsOf(states, UNKNOWN, blocks)) {
     const { offset, length } = runExtent(stretch, run);
     await target.read(buffers.target.subarray(offset - span.offset, offset - span.offset + length), offset);
     tally.add('targetRead', length);
     if (stretch.unknown === 'match') {
-      for (const gap of gaps(used, { offset, length })) {
+      for (const gap of gaps(demanded, { offset, length })) {
         buffers.target.fill(0, gap.offset - span.offset, extentEnd(gap) - span.offset);
       }
     }

@@ -2,7 +2,7 @@
 // Invariant: a byte that is not in `usedExtents` holds nothing anyone needs. In doubt a byte is used.
 
 import type { Bytes } from '../base/units.js';
-import { type Extent, extentEnd, intersect, normalise } from './extent.js';
+import { clip, type Extent, extentEnd, gaps, intersect, normalise } from './extent.js';
 
 /** Read lazily, a stretch at a time: a 16 TiB disk must not cost more memory than a small one. */
 export interface AllocationMap {
@@ -27,6 +27,16 @@ export function mapOfExtents(extents: Iterable<Extent>, blockSize: Bytes): Alloc
         const inside = intersect(extent, within);
         if (inside) yield inside;
       }
+    },
+  };
+}
+
+/** The map without `extents` (sorted, disjoint): their bytes hold nothing anyone needs after all. */
+export function without(map: AllocationMap, extents: readonly Extent[]): AllocationMap {
+  return {
+    blockSize: map.blockSize,
+    async *usedExtents(within) {
+      for await (const used of map.usedExtents(within)) yield* gaps(clip(extents, used), used);
     },
   };
 }

@@ -46,6 +46,23 @@ export function normalise(extents: Iterable<Extent>): Extent[] {
   return result;
 }
 
+/** The parts of sorted, disjoint `extents` in `within`. Found by halving: lists of a million extents are asked often. */
+export function* clip(extents: readonly Extent[], within: Extent): Generator<Extent> {
+  let low = 0;
+  let high = extents.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    const extent = extents[middle];
+    if (extent && extentEnd(extent) <= within.offset) low = middle + 1;
+    else high = middle;
+  }
+  for (let index = low; index < extents.length; index += 1) {
+    const part = intersect(extents[index] ?? within, within);
+    if (!part) return;
+    yield part;
+  }
+}
+
 /** What of `within` no extent covers. `extents` are sorted and do not overlap. */
 export function* gaps(extents: Iterable<Extent>, within: Extent): Generator<Extent> {
   let position = within.offset;

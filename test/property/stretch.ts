@@ -88,9 +88,9 @@ function model(stretch: Stretch, source: Buffer, before: Buffer): Expected {
       if (stretch.sink === 'write' && (stretch.discardFree || isKnown)) target.fill(0xdd, offset, end);
       continue;
     }
-    const masked = (bytes: Buffer): Buffer => {
+    const masked = (bytes: Buffer, demanded: readonly Extent[] = used): Buffer => {
       const result = Buffer.alloc(place.length);
-      for (const each of used) {
+      for (const each of demanded) {
         const part = intersect(each, place);
         if (part) bytes.copy(result, part.offset - offset, part.offset, part.offset + part.length);
       }
@@ -99,7 +99,7 @@ function model(stretch: Stretch, source: Buffer, before: Buffer): Expected {
     const content = masked(source);
     const digest = digestOf(content);
     digest.copy(digests, block * DIGEST_LENGTH);
-    const holds = stretch.unknown === 'match' ? masked(before) : before.subarray(offset, end);
+    const holds = stretch.unknown === 'match' ? masked(before, [...used, ...wiped]) : before.subarray(offset, end);
     const differs = isKnown ? !old?.equals(digest) : stretch.unknown === 'write' || !holds.equals(content);
     if (!differs) continue;
     differing.push(block);
