@@ -39,6 +39,34 @@ export interface FilesystemState {
 
 export const CLEAN: FilesystemState = { kind: 'clean', reason: '', advice: '' };
 
+/** A file whose content is worth nothing once its system has been shut down. */
+export interface ExcludedFile {
+  /** From the root of its file system. */
+  readonly path: string;
+  readonly kind: 'page file' | 'hibernation file' | 'swap file';
+  /** Whole blocks of the volume that belong to this file alone and may read as zeros. */
+  readonly extents: readonly Extent[];
+}
+
+/** A file of a Linux file system, as far as it takes to read it and to judge whether it is a swap file. */
+export interface FoundFile {
+  readonly size: Bytes;
+  /** User number. */
+  readonly owner: number;
+  readonly permissions: number;
+  /** Other files may use the same blocks. */
+  readonly shared: boolean;
+  /** Ascending by their place in the file, without overlaps; what is missing are holes. */
+  readonly extents: readonly FileExtent[];
+}
+
+export interface FileExtent extends Extent {
+  /** Where in the file it begins. */
+  readonly position: Bytes;
+  /** Allocated, but never written: it reads as zeros, whatever lies there. */
+  readonly unwritten: boolean;
+}
+
 /** There is no map, and that is no damage: what it needs lies on other volumes. The volume is copied whole. */
 export class OutOfReach extends FormatError {}
 
@@ -66,4 +94,11 @@ export interface FilesystemPlugin {
   token(volume: Source, info: FilesystemInfo): Promise<Buffer>;
   /** Names what lies in `extents` (ascending). Best effort on a failing disk: never throws on unreadable or hostile metadata. */
   ownersOf?(volume: Source, info: FilesystemInfo, extents: readonly Extent[]): Promise<readonly Owner[]>;
+  /** Files that are known by their names, whose content may be left out; asked of clean volumes only. FormatError: none. */
+  excludable?(volume: Source, info: FilesystemInfo): Promise<readonly ExcludedFile[]>;
+  /**
+   * A regular file by its path from the root ("/etc/fstab"), through no symbolic link. Undefined: there is none, or
+   * not in a form that is understood. Throws FormatError if the metadata contradicts itself.
+   */
+  findFile?(volume: Source, info: FilesystemInfo, path: string): Promise<FoundFile | undefined>;
 }

@@ -26,7 +26,8 @@ export async function openMap(volume: Source, superblock: Superblock): Promise<A
   return lazyMap(volume, superblock, foreign);
 }
 
-function demandTrustworthy(volume: Source, superblock: Superblock): void {
+/** Throws FormatError unless all that the superblock says can be relied on. */
+export function demandTrustworthy(volume: Source, superblock: Superblock): void {
   if (!superblock.intact) throw new FormatError('the checksum of the superblock is wrong');
   const unknown = unknownFeatures(superblock);
   if (unknown !== undefined) throw new FormatError(`the file system has unknown features (${unknown})`);

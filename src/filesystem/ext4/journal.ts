@@ -2,19 +2,18 @@
 // Invariant: bounded work (one descriptor, one inode, at most five tree blocks); undefined where anything is odd.
 // Source: kernel Documentation/filesystems/ext4/{inodes,ifork,journal}.rst.
 
+import { FormatError } from '../../base/u64.js';
 import type { Source } from '../../source/types.js';
+import { INODE_FLAG_EXTENTS, readRawInode } from './checked-inode.js';
 import { Compat } from './features.js';
-import { readDescriptors } from './group-descriptors.js';
 import type { Superblock } from './superblock.js';
 
 /** Length of a journal superblock. */
 const JOURNAL_SUPERBLOCK_LENGTH = 1024;
 
-const SMALLEST_INODE = 128;
 const INODE_FLAGS_AT = 0x20;
 const INODE_BLOCKS_AT = 0x28;
 const INODE_BLOCKS_LENGTH = 60;
-const FLAG_EXTENTS = 0x80000;
 
 const EXTENT_MAGIC = 0xf30a;
 const EXTENT_ENTRIES_AT = 2;
@@ -26,25 +25,21 @@ const MAX_DEPTH = 5;
 export async function readJournalSuperblock(volume: Source, superblock: Superblock): Promise<Buffer | undefined> {
   const { compat, journalInode } = superblock;
   if ((compat & Compat.HAS_JOURNAL) === 0 || journalInode === 0) return undefined;
-  const inode = await readInode(volume, superblock, journalInode);
+  const inode = await readJournalInode(volume, superblock);
   if (!inode) return undefined;
   const blocks = inode.subarray(INODE_BLOCKS_AT, INODE_BLOCKS_AT + INODE_BLOCKS_LENGTH);
-  const extents = (inode.readUInt32LE(INODE_FLAGS_AT) & FLAG_EXTENTS) !== 0;
+  const extents = (inode.readUInt32LE(INODE_FLAGS_AT) & INODE_FLAG_EXTENTS) !== 0;
   const first = extents ? await firstOfTree(volume, superblock, blocks) : blocks.readUInt32LE(0);
   return first === undefined ? undefined : readBlock(volume, superblock, first, JOURNAL_SUPERBLOCK_LENGTH);
 }
 
-async function readInode(volume: Source, superblock: Superblock, inode: number): Promise<Buffer | undefined> {
-  const { inodesPerGroup, inodeSize, blockSize, groupCount } = superblock;
-  const group = Math.floor((inode - 1) / inodesPerGroup);
-  if (group >= groupCount) return undefined;
-  const [descriptor] = await readDescriptors(volume, superblock, { first: group, count: 1 });
-  if (!descriptor || descriptor.problem !== undefined) return undefined;
-  const offset = descriptor.inodeTable * blockSize + ((inode - 1) % inodesPerGroup) * inodeSize;
-  if (offset + SMALLEST_INODE > volume.size) return undefined;
-  const raw = Buffer.alloc(SMALLEST_INODE);
-  await volume.read(raw, offset);
-  return raw;
+async function readJournalInode(volume: Source, superblock: Superblock): Promise<Buffer | undefined> {
+  try {
+    return await readRawInode(volume, superblock, { number: superblock.journalInode });
+  } catch (error) {
+    if (error instanceof FormatError) return undefined;
+    throw error;
+  }
 }
 
 /** Follows the leftmost branch of an extent tree to the block that holds the file's first bytes. */

@@ -10,6 +10,7 @@ import { unknownOwners } from '../claims.js';
 import type { FilesystemInfo, FilesystemPlugin } from '../plugin.js';
 import { openMap } from './allocation-map.js';
 import { kindOf } from './features.js';
+import { findFile } from './find-file.js';
 import { ownersOf } from './owners.js';
 import { stateOf } from './state.js';
 import { readSuperblock, type Superblock } from './superblock.js';
@@ -43,6 +44,9 @@ export const ext4: FilesystemPlugin = {
   async ownersOf(volume, _info, extents) {
     const superblock = await attempt(() => demandSuperblock(volume));
     return superblock ? ownersOf(volume, superblock, extents) : unknownOwners(extents);
+  },
+  async findFile(volume, _info, path) {
+    return findFile(volume, await demandSuperblock(volume), path);
   },
 };
 

@@ -5,7 +5,7 @@
 import { FormatError, readU64LE } from '../../base/u64.js';
 import { attempt, parsed } from '../best-effort.js';
 import { parseFileName } from './file-name.js';
-import { ATTRIBUTE, type FileRecord } from './file-record.js';
+import { ATTRIBUTE, type FileRecord, type RecordReference, readReference } from './file-record.js';
 import { applyFixups } from './fixups.js';
 import { type MasterFileTable, openStream } from './master-file-table.js';
 import { readStream, type Stream } from './stream.js';
@@ -24,12 +24,11 @@ const SMALL_BLOCK_UNIT = 512;
 /** A million blocks of 4 KiB: more names than a root directory ever had. */
 const MAX_BLOCKS = 2 ** 20;
 
-export interface IndexEntry {
+export interface IndexEntry extends RecordReference {
   /** Undefined for the entry that ends a node. */
   readonly name: string | undefined;
   /** The $FILE_NAME that the entry is sorted by; empty in the entry that ends a node. */
   readonly key: Buffer;
-  readonly record: number;
   readonly child: number | undefined;
 }
 
@@ -105,7 +104,7 @@ function* entriesOf(node: Buffer, what: string): Generator<IndexEntry> {
     yield {
       name: (flags & LAST) === 0 ? parseFileName(key, `${what}, entry`).name : undefined,
       key,
-      record: entry.readUIntLE(ENTRY.record, 6),
+      ...readReference(entry, ENTRY.record),
       child: (flags & HAS_CHILD) === 0 ? undefined : childOf(entry, what),
     };
     if ((flags & LAST) !== 0) return;

@@ -9,6 +9,7 @@ import { unknownOwners } from '../claims.js';
 import type { FilesystemPlugin } from '../plugin.js';
 import { openNtfsAllocationMap } from './allocation-map.js';
 import { BOOT_SECTOR_LENGTH, type BootSector, parseBootSector } from './boot-sector.js';
+import { findExcludable } from './excludable.js';
 import { openMasterFileTable } from './master-file-table.js';
 import { ownersOf } from './owners.js';
 import { readNtfsState } from './state.js';
@@ -42,6 +43,9 @@ export const ntfs: FilesystemPlugin = {
   async ownersOf(volume, _info, extents) {
     const boot = await attempt(() => readBootSector(volume));
     return boot ? ownersOf(volume, boot, extents) : unknownOwners(extents);
+  },
+  async excludable(volume) {
+    return findExcludable(volume, await requireBootSector(volume));
   },
 };
 

@@ -20,7 +20,7 @@ import {
 import { readStream } from './stream.js';
 import { readVolumeRecord } from './volume-record.js';
 
-const HIBERNATION_FILE = 'hiberfil.sys';
+export const HIBERNATION_FILE = 'hiberfil.sys';
 const HIBERNATION_HEADER = 4 * KiB;
 const HIBERNATED_MAGICS = ['hibr', 'HIBR'];
 
@@ -47,9 +47,9 @@ export async function readNtfsState(source: Source, boot: BootSector): Promise<F
 }
 
 async function hibernation(mft: MasterFileTable): Promise<FilesystemState | undefined> {
-  const number = await findInDirectory(mft, await readRecord(mft, RECORD.root), HIBERNATION_FILE);
-  if (number === undefined) return undefined;
-  const file = await openStream(mft, await readRecord(mft, number), UNNAMED_DATA);
+  const found = await findInDirectory(mft, await readRecord(mft, RECORD.root), HIBERNATION_FILE);
+  if (!found) return undefined;
+  const file = await openStream(mft, await readRecord(mft, found.record), UNNAMED_DATA);
   if (!file || file.size < HIBERNATION_HEADER) {
     return hibernated(`Windows hibernated with this volume in use (a short ${HIBERNATION_FILE})`);
   }
