@@ -14,3 +14,4 @@ export type {
 export { type DiskSummary, disks, inspect, type VolumeSummary } from './operation/inspect.js';
 export { type AskedPlace, ownersAt, type PlaceOwner, type PlaceOwners } from './operation/owners.js';
 export { type Difference, type VerifyOptions, type VerifyResult, verify } from './operation/verify.js';
+export type { ExcludedFacts } from './plan/exclusions.js';

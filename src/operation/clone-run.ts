@@ -10,6 +10,7 @@ import { type Executor, inlineExecutor } from '../engine/executor.js';
 import { createLedger } from '../engine/ledger.js';
 import { createTally } from '../engine/tally.js';
 import type { TargetEnd } from '../location/ends.js';
+import { excludedBytes } from '../plan/clone-plan.js';
 import { targetFolder } from '../state/lineages.js';
 import { lockTarget } from '../state/lock.js';
 import type { CloneOptions, CloneRunResult, PreparedClone } from './clone-types.js';
@@ -122,6 +123,7 @@ async function run(context: Run): Promise<CloneRunResult> {
     seconds: secondsSince(start),
     amounts: sumOf(counted),
     changed: session.armed,
+    excludedBytes: excludedBytes(prepared.layout),
     verified,
     warnings,
   };

@@ -6,6 +6,7 @@ import type { Executor } from '../engine/executor.js';
 import type { SourceEnd } from '../location/ends.js';
 import type { Extent } from '../map/extent.js';
 import type { CopyLayout, LayoutPart, PlannedDisk } from '../plan/clone-plan.js';
+import type { ExcludedFacts } from '../plan/exclusions.js';
 import type { DiskReport } from '../plan/inspect.js';
 import type { DetectMode, Trust } from '../plan/trust.js';
 import type { CommittedRun } from '../state/record.js';
@@ -17,6 +18,10 @@ export interface CloneOptions {
   /** Numbers of the partitions that the target gets; all if missing. */
   readonly only?: readonly number[] | undefined;
   readonly forensic?: boolean;
+  /** Page, hibernation and swap files are copied too; by default they read as zeros on the target. */
+  readonly keepExcluded?: boolean;
+  /** They are left out of a forensic copy too. */
+  readonly excludePageFiles?: boolean;
   /** `hash` (default) reads the source and trusts the block map where it can be trusted; `compare` reads both sides. */
   readonly detect?: 'hash' | 'compare' | undefined;
   /** Reads the target again at the end and checks every digest. */
@@ -56,6 +61,8 @@ export interface ClonePlan {
     readonly after: readonly LayoutPart[];
   };
   readonly volumes: readonly PlannedVolumeFacts[];
+  /** Bytes of page, hibernation and swap files that are left out, in all volumes. */
+  readonly excludedBytes: Bytes;
   /** Bytes that are read from the source at most. */
   readonly bytesToRead: Bytes;
   /** The last committed run onto this target, if there was one: what it did and how long it took. */
@@ -71,6 +78,8 @@ export interface PlannedVolumeFacts {
   readonly method: 'allocated' | 'whole';
   readonly methodReason: string;
   readonly used: Bytes;
+  /** Files whose content reads as zeros on the target. */
+  readonly excluded: readonly ExcludedFacts[];
   readonly detect: DetectMode;
   readonly detectReason: string;
   /** Somebody wrote to it on the target since the last run. */
@@ -88,6 +97,8 @@ export interface CloneRunResult {
   readonly amounts: Amounts;
   /** False: nothing differed, so nothing at all was written to the target. */
   readonly changed: boolean;
+  /** Bytes of the source's page, hibernation and swap files, which are zeros on the target. */
+  readonly excludedBytes: Bytes;
   /** Bytes read again and found right; undefined unless verification was asked for. */
   readonly verified: Bytes | undefined;
   readonly warnings: readonly string[];

@@ -48,7 +48,7 @@ function partitionVolume(
     source: sliceSource(source.medium, sourceExtent, `${source.medium.name} ${name}`),
     target: sliceTarget(target.medium, targetExtent, `${target.medium.name} ${name}`),
     allocation: allocation.map,
-    wiped: forensic ? [] : signaturePlaces(targetExtent.length),
+    wiped: normalise([...allocation.wiped, ...(forensic ? [] : signaturePlaces(targetExtent.length))]),
     held: inside(armed, targetExtent),
     map: opened.map,
     tally: createTally(),

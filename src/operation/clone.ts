@@ -20,7 +20,8 @@ import {
   type TargetEnd,
 } from '../location/ends.js';
 import { parseLocation } from '../location/location.js';
-import { type CopyLayout, layoutOf, planLayout, plannedDisk } from '../plan/clone-plan.js';
+import { type CopyLayout, excludedBytes, layoutOf, planLayout, plannedDisk } from '../plan/clone-plan.js';
+import { excludedFacts, leavesOut, withExclusions } from '../plan/exclusions.js';
 import {
   isOurStandby,
   refuseLackOfRoom,
@@ -48,6 +49,7 @@ import { sameScope } from './session.js';
 
 /** Throws ToolError; its family tells whether anything was written (`safety`, `usage`: nothing). */
 export async function clone(options: CloneOptions): Promise<CloneResult> {
+  leavesOut(options); // what was asked for must make sense, before anything is opened
   const sourcePlace = await resolve(parseLocation(options.source));
   const targetPlace = await resolveTarget(options.target);
   if (targetPlace && sourcePlace.scope !== targetPlace.scope)
@@ -89,9 +91,11 @@ function openTarget(
   return options.dryRun ? openTargetToRead(place) : openTargetEnd(place);
 }
 
-function inspectSource({ place, medium, identity }: SourceEnd, { forensic }: CloneOptions): Promise<DiskReport> {
-  if (place.scope === 'volume') return inspectSingle(medium, identity, place.name);
-  return forensic ? inspectForensic(medium, identity) : inspectDisk(medium, identity);
+async function inspectSource({ place, medium, identity }: SourceEnd, { forensic }: CloneOptions): Promise<DiskReport> {
+  const inspectWhole = forensic ? inspectForensic : inspectDisk;
+  const report =
+    place.scope === 'volume' ? await inspectSingle(medium, identity, place.name) : await inspectWhole(medium, identity);
+  return withExclusions(medium, report);
 }
 
 interface Looked {
@@ -112,6 +116,7 @@ async function planAndRun(options: CloneOptions, looked: Looked): Promise<CloneR
     target: { name: target.place.name, size: target.medium.size, sectorSize },
     only: options.only,
     forensic,
+    leaveOut: leavesOut(options),
   });
   refuseLackOfRoom({
     source: source.identity,
@@ -199,6 +204,7 @@ function describePlan(
       method: volume.allocation.method,
       methodReason: volume.allocation.reason,
       used: volume.used,
+      excluded: excludedFacts(volume.allocation.excluded),
       detect: decided?.mode ?? 'first',
       detectReason: decided?.reason ?? '',
       touched: decided?.touched ?? false,
@@ -221,6 +227,7 @@ function describePlan(
     forensic,
     layout: { source: layoutOf(sourceReport), before: layoutOf(content.report), after: layout.parts },
     volumes,
+    excludedBytes: excludedBytes(layout),
     bytesToRead: bytesOf(layout),
     lastRun: trust.lineage?.committed,
     warnings: layout.warnings,

@@ -10,6 +10,7 @@ import { openTargetToRead, resolve } from '../location/ends.js';
 import { parseLocation } from '../location/location.js';
 import type { Extent } from '../map/extent.js';
 import { allocationOf, usedBytes } from '../plan/allocation.js';
+import { type ExcludedFacts, excludedFacts, withExclusions } from '../plan/exclusions.js';
 import { inspectDisk, inspectSingle, type VolumeReport } from '../plan/inspect.js';
 import { printable } from '../plan/target-content.js';
 import { sliceSource } from '../source/slice.js';
@@ -33,7 +34,13 @@ export interface VolumeSummary {
   readonly state: FilesystemState;
   /** `allocated`, `whole`, and why whole; undefined where it was not looked at. */
   readonly copied:
-    | { readonly method: 'allocated' | 'whole'; readonly reason: string; readonly bytes: Bytes }
+    | {
+        readonly method: 'allocated' | 'whole';
+        readonly reason: string;
+        readonly bytes: Bytes;
+        /** Files whose content it leaves out. */
+        readonly excluded: readonly ExcludedFacts[];
+      }
     | undefined;
   /** The partition starts on a multiple of 1 MiB. */
   readonly aligned: boolean;
@@ -90,8 +97,9 @@ async function summarise(text: string, { deep }: { deep: boolean }): Promise<Dis
   const place = await resolve(parseLocation(text));
   const { medium, identity, close } = openTargetToRead(place);
   try {
-    const report =
+    const seen =
       place.scope === 'disk' ? await inspectDisk(medium, identity) : await inspectSingle(medium, identity, place.name);
+    const report = deep ? await withExclusions(medium, seen) : seen;
     const volumes: VolumeSummary[] = [];
     for (const volume of report.volumes) volumes.push(await summariseVolume(medium, volume, { deep }));
     const warnings = (report.table?.warnings ?? []).map(({ message }) => message);
@@ -142,6 +150,7 @@ async function summariseVolume(
 
 async function copiedOf(disk: Source, report: VolumeReport): Promise<NonNullable<VolumeSummary['copied']>> {
   const volume = sliceSource(disk, report.extent, `${disk.name} ${report.name}`);
-  const { map, method, reason } = await allocationOf(volume, report, { forensic: false });
-  return { method, reason, bytes: await usedBytes(map, volume.size) };
+  const allocation = await allocationOf(volume, report, { forensic: false, leaveOut: true });
+  const { map, method, reason, excluded } = allocation;
+  return { method, reason, bytes: await usedBytes(map, volume.size), excluded: excludedFacts(excluded) };
 }

@@ -1,4 +1,5 @@
 // Proves that a target is a clone of its source: every used byte of both sides is read and compared.
+// What a clone leaves out must read as zeros: that is worked out anew from the source, by the options of the clone.
 // Invariant: both are opened for reading only.
 
 import { diskAndPartition } from '../base/errors/usage.js';
@@ -12,13 +13,15 @@ import { createTally } from '../engine/tally.js';
 import type { VolumeCopy } from '../engine/volume-copy.js';
 import { openTargetToRead, resolve, type SourceEnd } from '../location/ends.js';
 import { parseLocation } from '../location/location.js';
-import { type AllocationMap, everythingUsed } from '../map/allocation-map.js';
+import { everythingUsed } from '../map/allocation-map.js';
 import { BLOCK_SIZE } from '../map/block-map.js';
 import type { Extent } from '../map/extent.js';
 import { memoryBlockMap } from '../map/memory-block-map.js';
-import { planLayout } from '../plan/clone-plan.js';
+import type { Allocation } from '../plan/allocation.js';
+import { excludedBytes, planLayout } from '../plan/clone-plan.js';
+import { leavesOut, withExclusions } from '../plan/exclusions.js';
 import { refuseSameMedium } from '../plan/guard.js';
-import { inspectDisk, inspectForensic, inspectSingle } from '../plan/inspect.js';
+import { type DiskReport, inspectDisk, inspectForensic, inspectSingle } from '../plan/inspect.js';
 import { memoryTarget } from '../source/memory.js';
 import { readOnlyTarget } from '../source/read-only.js';
 import { sliceSource } from '../source/slice.js';
@@ -31,6 +34,9 @@ export interface VerifyOptions {
   /** The partitions that were cloned; all if missing. */
   readonly only?: readonly number[] | undefined;
   readonly forensic?: boolean;
+  /** As given to the clone: what it left out must read as zeros. */
+  readonly keepExcluded?: boolean;
+  readonly excludePageFiles?: boolean;
   readonly sectorSize?: Bytes | undefined;
   readonly report: Report;
   readonly signal: AbortSignal;
@@ -48,6 +54,8 @@ export interface VerifyResult {
   readonly equal: boolean;
   readonly amounts: Amounts;
   readonly seconds: number;
+  /** Bytes of page, hibernation and swap files, which were expected to be zeros on the target. */
+  readonly excludedBytes: Bytes;
   /** The first ten thousand; `differenceCount` counts all. */
   readonly differences: readonly Difference[];
   readonly differenceCount: number;
@@ -57,6 +65,7 @@ const LISTED = 10_000;
 
 /** Throws ToolError if one cannot be read, or cannot be a clone of the other at all (too small). */
 export async function verify(options: VerifyOptions): Promise<VerifyResult> {
+  leavesOut(options);
   const sourcePlace = await resolve(parseLocation(options.source));
   const targetPlace = await resolve(parseLocation(options.target));
   if (sourcePlace.scope !== targetPlace.scope) throw diskAndPartition(sourcePlace.name, targetPlace.name);
@@ -83,13 +92,10 @@ export async function verify(options: VerifyOptions): Promise<VerifyResult> {
 }
 
 async function compareEnds(source: SourceEnd, target: SourceEnd, options: VerifyOptions): Promise<VerifyResult> {
-  const { place, medium, identity } = source;
+  const { medium } = source;
   const layout = await planLayout({
     source: medium,
-    report:
-      place.scope === 'volume'
-        ? await inspectSingle(medium, identity, place.name)
-        : await (options.forensic ? inspectForensic : inspectDisk)(medium, identity),
+    report: await withExclusions(medium, await inspectSource(source, options)),
     target: {
       name: target.place.name,
       size: target.medium.size,
@@ -97,6 +103,7 @@ async function compareEnds(source: SourceEnd, target: SourceEnd, options: Verify
     },
     only: options.only,
     forensic: options.forensic ?? false,
+    leaveOut: leavesOut(options),
   });
   const placed = [
     ...layout.volumes.map(({ name, sourceExtent, targetExtent, allocation }) =>
@@ -104,7 +111,7 @@ async function compareEnds(source: SourceEnd, target: SourceEnd, options: Verify
         target: target.medium,
         extent: targetExtent,
         name,
-        map: allocation.map,
+        allocation,
       }),
     ),
     ...layout.pieces.map(({ name, offset, bytes }) =>
@@ -112,7 +119,7 @@ async function compareEnds(source: SourceEnd, target: SourceEnd, options: Verify
         target: target.medium,
         extent: { offset, length: bytes.length },
         name,
-        map: everythingUsed(bytes.length),
+        allocation: { map: everythingUsed(bytes.length), wiped: [] },
       }),
     ),
   ];
@@ -120,7 +127,12 @@ async function compareEnds(source: SourceEnd, target: SourceEnd, options: Verify
   const counted = placed.map(
     ({ volume }, index): Counted => ({ name: volume.name, tally: volume.tally, total: totals[index] ?? 0 }),
   );
-  return compareVolumes(placed, counted, options);
+  return { ...(await compareVolumes(placed, counted, options)), excludedBytes: excludedBytes(layout) };
+}
+
+function inspectSource({ place, medium, identity }: SourceEnd, { forensic }: VerifyOptions): Promise<DiskReport> {
+  if (place.scope === 'volume') return inspectSingle(medium, identity, place.name);
+  return (forensic ? inspectForensic : inspectDisk)(medium, identity);
 }
 
 interface Compared {
@@ -129,16 +141,21 @@ interface Compared {
   readonly offset: Bytes;
 }
 
-function compared(
-  source: Source,
-  { target, extent, name, map }: { target: Source; extent: Extent; name: string; map: AllocationMap },
-): Compared {
+interface ComparedOptions {
+  readonly target: Source;
+  readonly extent: Extent;
+  readonly name: string;
+  /** What has to be equal, and what has to be zero. */
+  readonly allocation: Pick<Allocation, 'map' | 'wiped'>;
+}
+
+function compared(source: Source, { target, extent, name, allocation }: ComparedOptions): Compared {
   const volume: VolumeCopy = {
     name,
     source,
     target: readOnlyTarget(sliceSource(target, extent, `${target.name} ${name}`)),
-    allocation: map,
-    wiped: [],
+    allocation: allocation.map,
+    wiped: allocation.wiped,
     held: [],
     map: memoryBlockMap({ size: source.size, blockSize: BLOCK_SIZE }),
     tally: createTally(),
@@ -153,7 +170,7 @@ async function compareVolumes(
   placed: readonly Compared[],
   counted: readonly Counted[],
   options: VerifyOptions,
-): Promise<VerifyResult> {
+): Promise<Omit<VerifyResult, 'excludedBytes'>> {
   const start = performance.now();
   const differences: Difference[] = [];
   let differenceCount = 0;

@@ -1,11 +1,12 @@
-// What of a volume is copied: the file system's own map where it can be trusted, every byte otherwise.
+// What of a volume is copied: the file system's own map where it can be trusted, every byte otherwise; without the
+// files that are left out.
 // Invariant: what no map vouches for is copied.
 
 import { FormatError } from '../base/u64.js';
 import { type Bytes, MiB } from '../base/units.js';
-import { OutOfReach } from '../filesystem/plugin.js';
-import { type AllocationMap, everythingUsed, joinNeighbours } from '../map/allocation-map.js';
-import type { Extent } from '../map/extent.js';
+import { type ExcludedFile, OutOfReach } from '../filesystem/plugin.js';
+import { type AllocationMap, everythingUsed, joinNeighbours, without } from '../map/allocation-map.js';
+import { type Extent, normalise, totalLength } from '../map/extent.js';
 import type { Source } from '../source/types.js';
 import type { VolumeReport } from './inspect.js';
 
@@ -20,23 +21,39 @@ export interface Allocation {
   readonly reason: string;
   /** True if that reason is worth a warning. */
   readonly damaged: boolean;
+  /** Files whose content is left out. */
+  readonly excluded: readonly ExcludedFile[];
+  /** Their bytes, which the map has no more: they read as zeros on the target. Sorted, disjoint. */
+  readonly wiped: readonly Extent[];
+  /** Why files that might be left out are copied after all; empty if none are. */
+  readonly notLeftOut: string;
+}
+
+export interface AllocationOptions {
+  readonly forensic: boolean;
+  readonly leaveOut: boolean;
 }
 
 /** Throws ToolError only if the volume cannot be read. */
 export async function allocationOf(
   volume: Source,
   report: VolumeReport,
-  { forensic }: { forensic: boolean },
+  { forensic, leaveOut }: AllocationOptions,
 ): Promise<Allocation> {
-  const whole = (reason: string, damaged = false): Allocation => ({
-    map: everythingUsed(volume.size),
-    method: 'whole',
-    reason,
-    damaged,
-  });
-  if (forensic) return whole('every byte was asked for (--forensic)');
+  const everything = whole(volume, 'every byte was asked for (--forensic)');
+  if (!leaveOut || report.excludable.length === 0) return forensic ? everything : ownAllocation(volume, report);
+  const own = await ownAllocation(volume, report);
+  return withoutFiles(forensic ? everything : own, { own, report, volume });
+}
+
+function whole(volume: Source, reason: string, damaged = false): Allocation {
+  const map = everythingUsed(volume.size);
+  return { map, method: 'whole', reason, damaged, excluded: [], wiped: [], notLeftOut: '' };
+}
+
+async function ownAllocation(volume: Source, report: VolumeReport): Promise<Allocation> {
   const { plugin, filesystem } = report;
-  if (!plugin || !filesystem) return whole(report.unrecognised);
+  if (!plugin || !filesystem) return whole(volume, report.unrecognised);
   try {
     const map = await plugin.openAllocationMap(volume, filesystem);
     return {
@@ -44,12 +61,32 @@ export async function allocationOf(
       method: 'allocated',
       reason: '',
       damaged: false,
+      excluded: [],
+      wiped: [],
+      notLeftOut: '',
     };
   } catch (error) {
     if (!(error instanceof FormatError)) throw error;
-    if (error instanceof OutOfReach) return whole(error.message);
-    return whole(`its allocation map contradicts itself (${error.message})`, true);
+    if (error instanceof OutOfReach) return whole(volume, error.message);
+    return whole(volume, `its allocation map contradicts itself (${error.message})`, true);
   }
+}
+
+/** Takes the files out of `all`, if the file system's own map agrees that these bytes are used, each by one of them. */
+async function withoutFiles(
+  all: Allocation,
+  { own, report, volume }: { own: Allocation; report: VolumeReport; volume: Source },
+): Promise<Allocation> {
+  const extents = report.excludable.flatMap((file) => file.extents);
+  const wiped = normalise(extents);
+  if (own.method === 'whole') return { ...all, notLeftOut: 'its allocation map cannot be read' };
+  const used = await usedBytes(own.map, volume.size);
+  const left = await usedBytes(without(own.map, wiped), volume.size);
+  if (used - left !== totalLength(extents)) {
+    const paths = report.excludable.map(({ path }) => path).join(', ');
+    return { ...all, notLeftOut: `its allocation map contradicts the place of ${paths}` };
+  }
+  return { ...all, map: without(all.map, wiped), wiped, excluded: report.excludable };
 }
 
 function withTail(map: AllocationMap, { filesystemSize, size }: { filesystemSize: Bytes; size: Bytes }): AllocationMap {

@@ -7,7 +7,7 @@ import { optionNeedsDisks } from '../base/errors/usage.js';
 import type { Bytes } from '../base/units.js';
 import type { DiskIdentity } from '../device/identity.js';
 import { CLEAN } from '../filesystem/plugin.js';
-import { type Extent, gaps, normalise } from '../map/extent.js';
+import { type Extent, gaps, normalise, totalLength } from '../map/extent.js';
 import { fitTable, gapsOf } from '../partition/layout.js';
 import type { TableImage } from '../partition/table.js';
 import { sliceSource } from '../source/slice.js';
@@ -47,17 +47,24 @@ export interface CopyLayout {
   readonly sectorSize: Bytes;
 }
 
+/** Bytes of files that are left out. */
+export function excludedBytes({ volumes }: CopyLayout): Bytes {
+  return volumes.reduce((sum, { allocation }) => sum + totalLength(allocation.wiped), 0);
+}
+
 export interface LayoutOptions {
   readonly source: Source;
   readonly report: DiskReport;
   readonly target: { readonly name: string; readonly size: Bytes; readonly sectorSize: Bytes | undefined };
   readonly only: readonly number[] | undefined;
   readonly forensic: boolean;
+  /** Page, hibernation and swap files are left out, where the report names any. */
+  readonly leaveOut: boolean;
 }
 
 /** Plans the copy of a disk or a volume. Throws ToolError: too small, unclean, sector sizes, no such partition. */
 export async function planLayout(options: LayoutOptions): Promise<CopyLayout> {
-  const { source, report, target, only, forensic } = options;
+  const { source, report, target, only, forensic, leaveOut } = options;
   const warnings = (report.table?.warnings ?? []).map(({ message }) => message);
   if (report.damage) warnings.push(`${report.damage}; the disk is copied as it is`);
   if (only && !report.table) throw optionNeedsDisks('--only');
@@ -69,15 +76,16 @@ export async function planLayout(options: LayoutOptions): Promise<CopyLayout> {
   const kept = report.volumes.filter(({ partition }) => !only || (partition && only.includes(partition.number)));
   if (!forensic) kept.forEach(refuseUnclean);
   const volumes: PlannedVolume[] = [];
-  for (const volume of kept) volumes.push(await planVolume(source, volume, { forensic }));
+  for (const volume of kept) volumes.push(await planVolume(source, volume, { forensic, leaveOut }));
   const pieces = await surroundings(options, image);
   if (forensic && image && !only) {
     for (const gap of forensicGaps(report, { image, pieces, targetSize: target.size })) {
-      volumes.push(await planVolume(source, gap, { forensic }));
+      volumes.push(await planVolume(source, gap, { forensic, leaveOut: false }));
     }
   }
   for (const { name, allocation } of volumes) {
     if (allocation.damaged) warnings.push(`${name} is copied whole: ${allocation.reason}`);
+    if (allocation.notLeftOut) warnings.push(`nothing of ${name} is left out: ${allocation.notLeftOut}`);
   }
   return {
     volumes: volumes.sort((a, b) => a.targetExtent.offset - b.targetExtent.offset),
@@ -117,10 +125,10 @@ function refuseUnclean({ name, filesystem, state }: VolumeReport): void {
 async function planVolume(
   source: Source,
   report: VolumeReport,
-  { forensic }: { forensic: boolean },
+  options: { forensic: boolean; leaveOut: boolean },
 ): Promise<PlannedVolume> {
   const volume = sliceSource(source, report.extent, `${source.name} ${report.name}`);
-  const allocation = await allocationOf(volume, report, { forensic });
+  const allocation = await allocationOf(volume, report, options);
   const { filesystem, partition } = report;
   const label = filesystem?.label || partition?.name || '';
   return {
@@ -153,6 +161,7 @@ function forensicGaps(
     state: CLEAN,
     foreign: undefined,
     unrecognised: 'no file system',
+    excludable: [],
   }));
 }
 

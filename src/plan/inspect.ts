@@ -4,7 +4,13 @@ import { ToolError } from '../base/tool-error.js';
 import { FormatError } from '../base/u64.js';
 import type { Bytes } from '../base/units.js';
 import type { DiskIdentity } from '../device/identity.js';
-import { CLEAN, type FilesystemInfo, type FilesystemPlugin, type FilesystemState } from '../filesystem/plugin.js';
+import {
+  CLEAN,
+  type ExcludedFile,
+  type FilesystemInfo,
+  type FilesystemPlugin,
+  type FilesystemState,
+} from '../filesystem/plugin.js';
 import { identify } from '../filesystem/registry.js';
 import type { ForeignContent } from '../filesystem/signatures.js';
 import type { Extent } from '../map/extent.js';
@@ -26,6 +32,8 @@ export interface VolumeReport {
   readonly foreign: ForeignContent | undefined;
   /** Why nothing is known of its content, if so. */
   readonly unrecognised: string;
+  /** Files whose content may be left out; empty until `withExclusions` has looked for them. */
+  readonly excludable: readonly ExcludedFile[];
 }
 
 export interface DiskReport {
@@ -81,6 +89,7 @@ export async function inspectForensic(disk: Source, identity: DiskIdentity): Pro
       state: CLEAN,
       foreign: undefined,
       unrecognised: 'a damaged partition table',
+      excludable: [],
     };
     return withoutTable(disk, identity, { ...whole, ...content }, error.message);
   }
@@ -95,7 +104,8 @@ async function inspectVolume(
   volume: Source,
   { name, partition }: { name: string; partition?: Partition },
 ): Promise<VolumeReport> {
-  const base = { name, partition, extent: partition?.extent ?? { offset: 0, length: volume.size } };
+  const extent = partition?.extent ?? { offset: 0, length: volume.size };
+  const base = { name, partition, extent, excludable: [] };
   const { recognised, foreign, unrecognised } = await identify(volume);
   if (!recognised) return { ...base, filesystem: undefined, plugin: undefined, state: CLEAN, foreign, unrecognised };
   const { plugin, info } = recognised;

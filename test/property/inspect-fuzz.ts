@@ -9,6 +9,7 @@ import type { DiskIdentity } from '../../src/device/identity.js';
 import { extentEnd } from '../../src/map/extent.js';
 import { allocationOf } from '../../src/plan/allocation.js';
 import { planLayout } from '../../src/plan/clone-plan.js';
+import { withExclusions } from '../../src/plan/exclusions.js';
 import { inspectDisk, inspectForensic } from '../../src/plan/inspect.js';
 import { targetContent } from '../../src/plan/target-content.js';
 import { sliceSource } from '../../src/source/slice.js';
@@ -111,12 +112,13 @@ async function lookAt(bytes: Buffer, target: { size: number; sectorSize: number 
   let volumes = -1;
   for (const forensic of [false, true]) {
     try {
-      const report = await (forensic ? inspectForensic : inspectDisk)(disk, identity);
+      const seen = await (forensic ? inspectForensic : inspectDisk)(disk, identity);
+      const report = await withExclusions(disk, seen);
       volumes = report.volumes.length;
       for (const volume of report.volumes) {
         assert.ok(extentEnd(volume.extent) <= disk.size);
         const slice = sliceSource(disk, volume.extent, volume.name);
-        const { map } = await allocationOf(slice, volume, { forensic });
+        const { map } = await allocationOf(slice, volume, { forensic, leaveOut: true });
         let end = -1;
         for await (const extent of map.usedExtents({ offset: 0, length: slice.size })) {
           assert.ok(extent.offset > end && extent.length > 0, 'ascending, joined');
@@ -130,6 +132,7 @@ async function lookAt(bytes: Buffer, target: { size: number; sectorSize: number 
         target: { name: 't', ...target },
         only: undefined,
         forensic,
+        leaveOut: true,
       });
       for (const { targetExtent, used } of layout.volumes) {
         assert.ok(extentEnd(targetExtent) <= target.size && used <= targetExtent.length);

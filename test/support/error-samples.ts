@@ -106,6 +106,13 @@ export const SAMPLES: Readonly<Record<string, readonly ToolError[]>> = {
   diskAndPartition: [usage.diskAndPartition('/dev/sda', '/dev/sdb#2')],
   noTable: [usage.noTable('disk.img', 2)],
   optionNeedsDisks: [usage.optionNeedsDisks('--only')],
+  contradictingOptions: [
+    usage.contradictingOptions(
+      '--keep-excluded',
+      '--forensic',
+      'Leave --keep-excluded out: --forensic keeps every byte',
+    ),
+  ],
   badSyntax: [usage.badSyntax('not enough positional arguments', 'clone'), usage.badSyntax('what', '')],
   unknownCommand: [usage.unknownCommand('clown', ['clone', 'disks'])],
 };

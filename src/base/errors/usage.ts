@@ -47,6 +47,15 @@ export function optionNeedsDisks(option: string): ToolError {
   });
 }
 
+export function contradictingOptions(option: string, other: string, hint: string): ToolError {
+  return new ToolError({
+    code: 'usage.contradicting-options',
+    message: `${option} and ${other} do not go together`,
+    hint,
+    details: { option, other },
+  });
+}
+
 /** Words that the option parser does not understand; `command` is empty where none was recognised. */
 export function badSyntax(problem: string, command: string): ToolError {
   return new ToolError({

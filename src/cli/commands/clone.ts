@@ -13,6 +13,9 @@ export class CloneCommand extends BaseCommand {
       \`A B\` replaces B's whole table (with --only, B then holds only those partitions). \`A#2 B#3\` copies one partition
       into another and leaves everything else on B as it is. B may be a file that does not exist yet.
 
+      Of page, hibernation and swap files only the place is copied: they read as zeros on the target. The plan lists
+      them; --keep-excluded copies them. While a computer hibernates on the source nothing is left out.
+
       Exit status: 0 done; 2 wrong usage; 3 refused, nothing was written; 4 a disk failed; 5 a file system cannot be
       copied as it is; 7 verification found differences; 130 stopped (run it again: it goes on).
     `,
@@ -30,6 +33,12 @@ export class CloneCommand extends BaseCommand {
   yes = Option.Boolean('--yes,-y', false, { description: 'Do not ask; refuse what a person would have to decide' });
   only = Option.String('--only', { description: 'Partition numbers, such as 1,3: the target gets only these' });
   forensic = Option.Boolean('--forensic', false, { description: 'Copy every byte, allocated or not, clean or not' });
+  keepExcluded = Option.Boolean('--keep-excluded', false, {
+    description: 'Copy page, hibernation and swap files too',
+  });
+  excludePageFiles = Option.Boolean('--exclude-page-files', false, {
+    description: 'With --forensic: leave page, hibernation and swap files out all the same',
+  });
   detect = Option.String('--detect', {
     description: 'hash: read the source, trust the block map where it can be trusted; compare: read both sides',
   });
@@ -58,6 +67,8 @@ export class CloneCommand extends BaseCommand {
           sectorSize,
           detect,
           forensic: this.forensic,
+          keepExcluded: this.keepExcluded,
+          excludePageFiles: this.excludePageFiles,
           verify: this.verify,
           overwriteTarget: this.overwriteTarget,
           dryRun: this.dryRun,

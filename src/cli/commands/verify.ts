@@ -7,7 +7,8 @@ export class VerifyCommand extends BaseCommand {
     description: 'prove that a target is a clone of its source',
     details: `
       Reads every used byte of both sides, past the page cache, and compares them; the partition table is compared with
-      what a clone would write. Both are opened for reading only.
+      what a clone would write. Page, hibernation and swap files, which a clone leaves out, must read as zeros: give
+      the same options as to the clone. Both are opened for reading only.
 
       Exit status: 0 equal; 7 they differ; 2 wrong usage; 3 the target cannot be a clone (too small); 4 a disk failed;
       5 a file system cannot be compared as it is.
@@ -22,6 +23,12 @@ export class VerifyCommand extends BaseCommand {
   target = Option.String({ name: 'target' });
   only = Option.String('--only', { description: 'Partition numbers that were cloned, such as 1,3' });
   forensic = Option.Boolean('--forensic', false, { description: 'Compare every byte, allocated or not' });
+  keepExcluded = Option.Boolean('--keep-excluded', false, {
+    description: 'The clone was made with --keep-excluded: compare page, hibernation and swap files too',
+  });
+  excludePageFiles = Option.Boolean('--exclude-page-files', false, {
+    description: 'With --forensic: the clone was made with --exclude-page-files',
+  });
   sectorSize = Option.String('--sector-size', { description: 'Sector size to assume for a target file: 512 or 4096' });
 
   protected async run(): Promise<number> {
@@ -33,9 +40,9 @@ export class VerifyCommand extends BaseCommand {
     const sectorSize = await parseSectorSize(this.sectorSize);
     const { report, close } = reporter({ json: this.json, quiet: this.quiet, ...this.context });
     try {
-      const { source, target, forensic } = this;
+      const { source, target, forensic, keepExcluded, excludePageFiles } = this;
       const result = await this.withSignal((signal) =>
-        verify({ source, target, only, forensic, sectorSize, report, signal }),
+        verify({ source, target, only, forensic, keepExcluded, excludePageFiles, sectorSize, report, signal }),
       );
       close();
       if (this.json) this.printJson({ event: 'result', ...result });

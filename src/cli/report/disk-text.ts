@@ -45,10 +45,12 @@ function volumeLines(volume: VolumeSummary, detailed: boolean): string[] {
   if (volume.lastWritten) lines.push(`    last written ${volume.lastWritten}`);
   if (volume.state.kind === 'clean' && volume.filesystem) lines.push('    clean');
   if (volume.copied) {
-    const { method, reason, bytes } = volume.copied;
+    const { method, reason, bytes, excluded } = volume.copied;
     lines.push(
       `    a clone copies ${formatBytes(bytes)}${method === 'whole' ? ` (all of it: ${reason})` : ' (what is allocated)'}`,
     );
+    for (const { path, kind, bytes: left } of excluded)
+      lines.push(`    it leaves out ${path} (${kind}), ${formatBytes(left)}`);
   }
   if (!volume.aligned) lines.push('    does not start on a multiple of 1 MiB');
   return lines;

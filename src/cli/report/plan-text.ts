@@ -20,7 +20,7 @@ export function planText(plan: ClonePlan): string {
     ...fateLines(plan),
     ...plan.volumes.flatMap(volumeLines),
   ];
-  if (plan.forensic) lines.push('Every byte is copied, allocated or not (--forensic).');
+  lines.push(...scopeLines(plan));
   const amount = `At most ${formatBytes(plan.bytesToRead)} are read.`;
   const until =
     plan.scope === 'disk'
@@ -30,6 +30,17 @@ export function planText(plan: ClonePlan): string {
   if (plan.lastRun) lines.push(lastRunLine(plan.lastRun, plan.bytesToRead));
   lines.push(...plan.warnings.map((warning) => `warning: ${warning}`));
   return lines.join('\n');
+}
+
+/** What of the source is copied, if not simply what is allocated. */
+function scopeLines({ forensic, excludedBytes }: ClonePlan): string[] {
+  const left = formatBytes(excludedBytes);
+  if (!forensic) {
+    return excludedBytes > 0 ? [`Left out in all: ${left}, zeros on the target (--keep-excluded copies them).`] : [];
+  }
+  return excludedBytes > 0
+    ? [`Every byte is copied, allocated or not (--forensic), but ${left} (--exclude-page-files).`]
+    : ['Every byte is copied, allocated or not (--forensic).'];
 }
 
 /** How long it may take, at the speed that was measured last time. */
@@ -77,6 +88,7 @@ function volumeLines({
   used,
   method,
   methodReason,
+  excluded,
   detect,
   detectReason,
 }: PlannedVolumeFacts): string[] {
@@ -87,5 +99,6 @@ function volumeLines({
   const reason = detect === 'compare' && detectReason ? `: ${detectReason}` : '';
   const lines = [`  ${name}: ${content}, ${amount}; ${DETECT[detect]}${reason}`];
   if (method === 'whole') lines.push(`    copied whole: ${methodReason}`);
+  for (const { path, kind, bytes } of excluded) lines.push(`    left out: ${path} (${kind}), ${formatBytes(bytes)}`);
   return lines;
 }

@@ -12,6 +12,8 @@ export function resultText({ source, target, scope }: ClonePlan, run: CloneRunRe
       : `${target.path} already was a clone of ${source.path}: nothing was written to it.`,
     amountsLine(run.amounts, run.seconds),
   ];
+  if (run.excludedBytes > 0)
+    lines.push(`Left out: ${formatBytes(run.excludedBytes)} of page, hibernation and swap files are zeros there.`);
   if (run.verified !== undefined)
     lines.push(`Verified: ${formatBytes(run.verified)} were read again from the target and are right.`);
   lines.push(...run.warnings.map((warning) => `warning: ${warning}`));
@@ -23,17 +25,23 @@ export function resultText({ source, target, scope }: ClonePlan, run: CloneRunRe
 }
 
 export function verifyText(source: string, target: string, result: VerifyResult): string {
-  const { equal, differences, differenceCount, amounts, seconds } = result;
-  if (equal)
-    return `${target} is equal to ${source}: ${formatBytes(amounts.done)} compared in ${formatDuration(seconds)}.`;
+  const { equal, differences, differenceCount, excludedBytes, amounts, seconds } = result;
+  const left = formatBytes(excludedBytes);
+  if (equal) {
+    const compared = `${target} is equal to ${source}: ${formatBytes(amounts.done)} compared in ${formatDuration(seconds)}.`;
+    if (excludedBytes === 0) return compared;
+    return `${compared}\nPage, hibernation and swap files (${left}) are left out: they are zeros there, as they have to be.`;
+  }
   const shown = differences
     .slice(0, 20)
     .map(({ volume, offset, length }) => `  ${volume}: ${length} bytes at ${offset}`);
   const more = differenceCount > shown.length ? [`  and ${differenceCount - shown.length} more`] : [];
+  const expected = `Page, hibernation and swap files (${left}) had to be zeros there: after \`clone --keep-excluded\` give --keep-excluded here too.`;
   return [
     `${target} differs from ${source} in ${differenceCount} ${differenceCount === 1 ? 'block' : 'blocks'}:`,
     ...shown,
     ...more,
+    ...(excludedBytes > 0 ? [expected] : []),
   ].join('\n');
 }
 
