@@ -1,6 +1,7 @@
 // One volume of a copy: its ends, what is used, what is known, and how unknown blocks are treated.
 
 import { assert } from '../base/assert.js';
+import { DIGEST_LENGTH, digestOfZeros } from '../base/digest.js';
 import type { AllocationMap } from '../map/allocation-map.js';
 import { type BlockMap, pageExtent, pageLength } from '../map/block-map.js';
 import { clip, type Extent, extentEnd, intersect } from '../map/extent.js';
@@ -44,7 +45,8 @@ export async function* workItems(volume: VolumeCopy, sink: Stretch['sink']): Asy
   for await (const { page, used } of usedPages(volume)) {
     if (volume.discardFree) yield* discards(volume, next, page);
     next = page + 1;
-    yield { page, task: { kind: 'stretch', stretch: await stretchOf(volume, { page, used, sink }) } };
+    const stretch = await stretchOf(volume, { page, used, sink });
+    if (!isKnownZero(stretch)) yield { page, task: { kind: 'stretch', stretch } };
   }
   const pages = Math.ceil(grid.size / pageLength(grid));
   if (volume.discardFree) yield* discards(volume, next, pages);
@@ -59,6 +61,18 @@ function* discards({ map: { grid } }: VolumeCopy, first: number, end: number): G
     const length = extentEnd(pageExtent(grid, Math.min(page + DISCARD_PAGES, end) - 1)) - offset;
     yield { page: undefined, task: { kind: 'discard', extent: { offset, length } } };
   }
+}
+
+/** All of it is to be zeros, and is: a page file of many GiB that was left out before asks nothing of the workers. */
+function isKnownZero({ extent, blockSize, used, wiped, held, known }: Stretch): boolean {
+  const [only] = wiped;
+  if (!known || used.length > 0 || held.length > 0 || only?.length !== extent.length) return false;
+  if (extent.length % blockSize !== 0) return false;
+  const zeros = digestOfZeros(blockSize);
+  for (let at = 0; at < extent.length / blockSize; at += 1) {
+    if (zeros.compare(known, at * DIGEST_LENGTH, (at + 1) * DIGEST_LENGTH) !== 0) return false;
+  }
+  return true;
 }
 
 async function stretchOf(

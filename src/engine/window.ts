@@ -147,19 +147,19 @@ function digestZeros(
   { blocks, span }: Window,
   { states, digests }: Findings,
 ): void {
-  const { known, unknown } = stretch;
+  const { known, unknown, extent, blockSize } = stretch;
   const former = known && Buffer.from(known.buffer, known.byteOffset, known.length);
+  const end = extentEnd(extent);
   let looked = false;
   for (let block = blocks.first; block < blocks.end; block += 1) {
     if (states[block] !== COPIED) continue;
     const at = block * DIGEST_LENGTH;
-    digests.set(digestOfZeros(runExtent(stretch, { first: block, end: block + 1 }).length), at);
-    if (former === undefined || isUnknown(former, at)) {
-      states[block] = unknown === 'write' ? BLANK : UNKNOWN;
-      looked ||= unknown !== 'write';
-    } else if (digests.compare(former, at, at + DIGEST_LENGTH, at, at + DIGEST_LENGTH) !== 0) {
-      states[block] = BLANK;
-    }
+    const digest = digestOfZeros(Math.min(blockSize, end - extent.offset - block * blockSize));
+    digests.set(digest, at);
+    if (former !== undefined && former.compare(digest, 0, DIGEST_LENGTH, at, at + DIGEST_LENGTH) === 0) continue;
+    const undecided = unknown !== 'write' && (former === undefined || isUnknown(former, at));
+    states[block] = undecided ? UNKNOWN : BLANK;
+    looked ||= undecided;
   }
   if (looked) buffers.source.fill(0, 0, span.length); // what the target is compared with
 }
