@@ -4,15 +4,16 @@ import { unreachable } from '../base/assert.js';
 import { interrupted } from '../base/errors/run.js';
 import { GiB } from '../base/units.js';
 import { type Extent, extentEnd } from '../map/extent.js';
+import type { StretchContext } from './read.js';
 import type { Stretch, StretchResult } from './stretch.js';
-import { processStretch, type StretchContext } from './window.js';
+import { processStretch } from './window.js';
 
 export type Task =
   | { readonly kind: 'stretch'; readonly stretch: Stretch }
   /** A long free extent of a first copy's target. */
   | { readonly kind: 'discard'; readonly extent: Extent };
 
-const NOTHING: StretchResult = { digests: new Uint8Array(), differing: [] };
+const NOTHING: StretchResult = { digests: new Uint8Array(), differing: [], postponed: [], holes: [] };
 
 /** Discards are handed to the medium in pieces, so that a stop does not wait for a terabyte. */
 const DISCARD_PIECE = GiB;

@@ -4,6 +4,7 @@
 import { FormatError } from '../base/u64.js';
 import type { Bytes } from '../base/units.js';
 import type { AllocationMap } from '../map/allocation-map.js';
+import type { Extent } from '../map/extent.js';
 import type { Source } from '../source/types.js';
 
 /** What the superblock says. */
@@ -41,6 +42,15 @@ export const CLEAN: FilesystemState = { kind: 'clean', reason: '', advice: '' };
 /** There is no map, and that is no damage: what it needs lies on other volumes. The volume is copied whole. */
 export class OutOfReach extends FormatError {}
 
+/** What lies in a damaged stretch. */
+export interface Owner {
+  /** The part of the asked extents it owns; volume offsets. */
+  readonly extent: Extent;
+  readonly kind: 'file' | 'structure' | 'free';
+  /** All paths of the file (hard links too), or what the structure is called: "inode table of group 3". Empty: unknown. */
+  readonly names: readonly string[];
+}
+
 export interface FilesystemPlugin {
   readonly name: string;
   /** Reads the superblock only. Undefined: not mine, or too damaged to be anybody's. Never throws on hostile content. */
@@ -54,4 +64,6 @@ export interface FilesystemPlugin {
   openAllocationMap(volume: Source, info: FilesystemInfo): Promise<AllocationMap>;
   /** 16 bytes that differ after every writing mount or repair of the volume. */
   token(volume: Source, info: FilesystemInfo): Promise<Buffer>;
+  /** Names what lies in `extents` (ascending). Best effort on a failing disk: never throws on unreadable or hostile metadata. */
+  ownersOf?(volume: Source, info: FilesystemInfo, extents: readonly Extent[]): Promise<readonly Owner[]>;
 }

@@ -12,6 +12,7 @@ import type { Extent } from '../map/extent.js';
 import { allocationOf, usedBytes } from '../plan/allocation.js';
 import { inspectDisk, inspectSingle, type VolumeReport } from '../plan/inspect.js';
 import { printable } from '../plan/target-content.js';
+import { aroundHoles } from '../source/around.js';
 import { sliceSource } from '../source/slice.js';
 import type { Source } from '../source/types.js';
 import { looksArmed } from '../state/marker.js';
@@ -88,7 +89,8 @@ export function inspect(location: string): Promise<DiskSummary> {
 
 async function summarise(text: string, { deep }: { deep: boolean }): Promise<DiskSummary> {
   const place = await resolve(parseLocation(text));
-  const { medium, identity, close } = openTargetToRead(place);
+  const { medium: plain, identity, close } = openTargetToRead(place);
+  const medium = aroundHoles(plain);
   try {
     const report =
       place.scope === 'disk' ? await inspectDisk(medium, identity) : await inspectSingle(medium, identity, place.name);

@@ -6,6 +6,7 @@ import { type Bytes, MiB } from '../base/units.js';
 import { OutOfReach } from '../filesystem/plugin.js';
 import { type AllocationMap, everythingUsed, joinNeighbours } from '../map/allocation-map.js';
 import type { Extent } from '../map/extent.js';
+import { isUnreadable } from '../source/around.js';
 import type { Source } from '../source/types.js';
 import type { VolumeReport } from './inspect.js';
 
@@ -36,16 +37,19 @@ export async function allocationOf(
   });
   if (forensic) return whole('every byte was asked for (--forensic)');
   const { plugin, filesystem } = report;
-  if (!plugin || !filesystem) return whole(report.unrecognised);
+  if (!plugin || !filesystem) return whole(report.unrecognised, report.isUnreadable);
   try {
     const map = await plugin.openAllocationMap(volume, filesystem);
+    const tailed = withTail(map, { filesystemSize: filesystem.size, size: volume.size });
+    if (volume.readAround) await usedBytes(tailed, volume.size); // all of it, before it is believed
     return {
-      map: withTail(map, { filesystemSize: filesystem.size, size: volume.size }),
+      map: volume.readAround ? usedFromDamage(tailed) : tailed,
       method: 'allocated',
       reason: '',
       damaged: false,
     };
   } catch (error) {
+    if (volume.readAround && isUnreadable(error)) return whole('its allocation map cannot be read', true);
     if (!(error instanceof FormatError)) throw error;
     if (error instanceof OutOfReach) return whole(error.message);
     return whole(`its allocation map contradicts itself (${error.message})`, true);
@@ -59,6 +63,26 @@ function withTail(map: AllocationMap, { filesystemSize, size }: { filesystemSize
     blockSize: map.blockSize,
     usedExtents: (within) =>
       joinNeighbours(followedBy(map, { offset: tail, length: size - tail }, { within, filesystemSize }), within),
+  };
+}
+
+/** A map that could be read while planning and fails while copying: from there on everything counts as used. */
+function usedFromDamage(map: AllocationMap): AllocationMap {
+  return {
+    blockSize: map.blockSize,
+    async *usedExtents(within) {
+      let position = within.offset;
+      try {
+        for await (const extent of map.usedExtents(within)) {
+          yield extent;
+          position = extent.offset + extent.length;
+        }
+      } catch (error) {
+        if (!isUnreadable(error)) throw error;
+        const length = within.offset + within.length - position;
+        if (length > 0) yield { offset: position, length };
+      }
+    },
   };
 }
 

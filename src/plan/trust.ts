@@ -19,6 +19,8 @@ export interface VolumeTrust {
   readonly touched: boolean;
   /** Block map of an earlier run that still holds; only with `hash`. */
   readonly record: VolumeRecord | undefined;
+  /** What is known of the volume from earlier runs, even if its map is not trusted any more. */
+  readonly former?: VolumeRecord | undefined;
 }
 
 export interface Trust {
@@ -86,16 +88,17 @@ function trustOf(
     .flatMap(({ volumes }) => volumes)
     .filter((v) => sameGrid(v, place));
   const record = known.find((volume) => chosen?.holding.has(volume));
+  const former = record ?? known.find(({ origin }) => origin !== undefined);
   const touched = !armed && !record && known.some(({ targetToken }) => targetToken !== undefined);
-  if (alwaysCompare) return { ...undecided, mode: 'compare', reason: 'asked for', touched };
-  if (record) return { ...undecided, mode: 'hash', reason: '', record };
+  if (alwaysCompare) return { ...undecided, mode: 'compare', reason: 'asked for', touched, former };
+  if (record) return { ...undecided, mode: 'hash', reason: '', record, former };
   if (chosen && known.length === 0) return { ...undecided, mode: 'first', reason: 'new on this target' };
-  if (armed) return { ...undecided, mode: 'compare', reason: 'another run left the target unfinished' };
+  if (armed) return { ...undecided, mode: 'compare', reason: 'another run left the target unfinished', former };
   const tokenless = known.length > 0 && !touched;
   const reason = tokenless
     ? 'its content has no token that would show a change'
     : 'the target was used or changed since the last run';
-  return { mode: 'compare', reason, record: undefined, touched };
+  return { mode: 'compare', reason, record: undefined, touched, former };
 }
 
 function sameGrid(volume: VolumeRecord, { offset, size }: Place): boolean {
