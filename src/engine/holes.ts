@@ -3,7 +3,7 @@
 
 import { DIGEST_LENGTH, digestOf, isHoled, isUnknown, markHoled } from '../base/digest.js';
 import { isZero } from '../base/zeros.js';
-import { type Extent, intersect } from '../map/extent.js';
+import { type Extent, intersect, inUnits } from '../map/extent.js';
 import type { Findings, StretchContext, Window } from './read.js';
 import type { Missing } from './rescue-read.js';
 import {
@@ -96,7 +96,8 @@ async function overlay(block: number, parts: readonly Missing[], settling: Settl
   for (const part of parts) held(part).copy(context.buffers.source, part.offset - window.span.offset);
   markHoled(findings.digests, block * DIGEST_LENGTH);
   findings.states[block] = UNKNOWN;
-  return reported(parts, (part) => (isZero(held(part)) ? 'zeros' : 'kept'));
+  const sectors = parts.flatMap((part) => inUnits(part, settling.order.unit).map((sector) => ({ ...part, ...sector })));
+  return reported(sectors, (sector) => (isZero(held(sector)) ? 'zeros' : 'kept'));
 }
 
 async function readHeld(

@@ -2,7 +2,7 @@
 // Invariant: a window is left for later only in the first pass; every later one says of each used byte whether it came.
 
 import { interrupted } from '../base/errors/run.js';
-import { type Extent, extentEnd, gaps, intersect, normalise } from '../map/extent.js';
+import { type Extent, gaps, intersect, inUnits, normalise } from '../map/extent.js';
 import { isUnreadable, readHalving } from '../source/around.js';
 import { readRun, readUsed, type StretchContext, type Window, zeroGaps } from './read.js';
 import type { RescueOrder } from './stretch.js';
@@ -76,10 +76,8 @@ async function readAgain(extent: Extent, reading: Reading): Promise<Missing[]> {
     missing.push(...(await readPart(part, { ...reading, bad: false, unit: Number.MAX_SAFE_INTEGER })));
   }
   for (const part of bad) {
-    for (let offset = part.offset; offset < extentEnd(part); ) {
-      const end = Math.min(Math.floor(offset / order.unit + 1) * order.unit, extentEnd(part));
-      missing.push(...(await readPart({ offset, length: end - offset }, { ...reading, bad: true })));
-      offset = end;
+    for (const sector of inUnits(part, order.unit)) {
+      missing.push(...(await readPart(sector, { ...reading, bad: true })));
     }
   }
   return missing.sort((a, b) => a.offset - b.offset);

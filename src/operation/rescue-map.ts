@@ -78,9 +78,9 @@ function ofSurroundings({ sourceReport, source, layout }: PreparedClone): Area[]
         ...[...gaps(bad, within)].map((each) => ({ ...each, status: '+' as const })),
       ].sort((a, b) => a.offset - b.offset);
       return {
-        offset: 0,
+        offset,
         async *extents() {
-          yield* all;
+          for (const each of all) yield { ...each, offset: each.offset - offset };
         },
       };
     });

@@ -87,9 +87,8 @@ export async function beginSession(options: SessionOptions): Promise<Session> {
   };
   if (fresh) recordRunning();
   const maps = await openMaps(options, record);
-  const { volumes } = record;
-  const own = lineageFolder(folder, record.lineage);
-  const former = await formerOf(options, own);
+  const { volumes, lineage } = record;
+  const former = await formerOf(options, lineageFolder(folder, lineage));
   let placed: readonly PlacedVolume[] = [];
   let arming: Promise<void> | undefined;
   let armed = false;
@@ -113,7 +112,7 @@ export async function beginSession(options: SessionOptions): Promise<Session> {
     maps,
     volumes,
     former,
-    folder: own,
+    folder: lineageFolder(folder, lineage),
     get armed() {
       return armed;
     },
@@ -130,10 +129,12 @@ export async function beginSession(options: SessionOptions): Promise<Session> {
       saveRecord(folder, record);
       former.remove();
     },
-    async close() {
-      for (const { map } of maps) await map.close();
-    },
+    close: () => closeAll(maps),
   };
+}
+
+async function closeAll(maps: readonly OpenedMap[]): Promise<void> {
+  for (const { map } of maps) await map.close();
 }
 
 function formerOf({ target, armed, trust }: SessionOptions, folder: string): Promise<Former> {
