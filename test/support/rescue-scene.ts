@@ -1,4 +1,4 @@
-// A disk of about 40 MiB that decays: an unrecognised partition (compared in every run) and an ext4 (by digests), in two
+// A disk of about 20 MiB that decays: an unrecognised partition (compared in every run) and an ext4 (by digests), in two
 // versions, with places that hold something else in each.
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -26,12 +26,20 @@ export interface RescueScene {
   clone(version: Buffer, bad: readonly Extent[], words?: readonly string[], end?: EndingOptions['end']): Promise<Ended>;
 }
 
-export function rescueScene(folder: string, name: string, seed: number): RescueScene {
-  const own = join(folder, name);
-  mkdirSync(own);
-  const disk = smallDisk(own, { unrecognised: 20, ext4: 16 });
+/** A function that makes scenes of the same two versions, each with a target and a state of its own. */
+export function rescueScenes(folder: string, seed: number): () => RescueScene {
+  const disk = smallDisk(folder, { unrecognised: 6, ext4: 12 });
   const random = randomFrom(seed);
-  const versions = [disk.version(random), disk.version(random)] as const;
+  const made = [disk.version(random), disk.version(random)] as const;
+  let count = 0;
+  return () => {
+    count += 1;
+    return rescueScene(join(folder, `scene-${count}`), disk, [Buffer.from(made[0]), Buffer.from(made[1])]);
+  };
+}
+
+function rescueScene(own: string, disk: SmallDisk, versions: readonly [Buffer, Buffer]): RescueScene {
+  mkdirSync(own);
   const source = join(own, 'source.img');
   const target = join(own, 'target.img');
   writeFileSync(target, Buffer.alloc(disk.size, OLD_BYTE));
