@@ -49,10 +49,14 @@ export async function copy(volumes: readonly VolumeCopy[], options: CopyOptions)
   };
   try {
     await run(firstPass(volumes, options.sink), Number.POSITIVE_INFINITY);
-    for (const pass of options.rescue ? rescuePasses(volumes, options.rescue) : []) {
-      if (failure) break;
+    const passes = options.rescue && rescuePasses(volumes, options.rescue);
+    for (
+      let pass = failure ? undefined : passes?.next();
+      pass && !pass.done;
+      pass = failure ? undefined : passes?.next()
+    ) {
       await ledger.finish(); // late items go on from the digests in the maps
-      await run(pass, 1); // a failing disk answers best to one request at a time
+      await run(pass.value, 1); // a failing disk answers best to one request at a time
     }
   } catch (error) {
     fail(error);
