@@ -167,6 +167,31 @@ if (HAS_BAD_SECTORS) {
     );
   });
 
+  test('a single partition: its first blocks lie under the marker, and are kept over a run that was killed', async () => {
+    const scene = newScene();
+    const [one, two] = scene.versions;
+    // A sector of the group descriptors: without them the partition is copied whole.
+    const bad = [sector(scene.disk.ext4, 4), sector(scene.disk.ext4, 140)];
+    const { offset } = scene.disk.ext4;
+    const block = { offset, length: 2 * BLOCK };
+    resultOf(await scene.clone(one, [], []), 0);
+    resultOf(await scene.clone(one, [], ['--rescue'], undefined, '#2'), 0);
+    const before = scene.held(block);
+    const end = { signal: 'SIGKILL', when: (event: JsonEvent) => ended(event, 'commit') } as const;
+    await scene.clone(two, bad, ['--rescue'], end, '#2');
+    const found = unreadableOf(await scene.clone(two, bad, ['--rescue', '--verify'], undefined, '#2'));
+    assert.equal(extentsOf(found, 'kept'), bad);
+    assert.equal(sectorsOf(found.mapfile, '-'), bad);
+    assert.ok(before.equals(scene.held(block)), 'kept wholly');
+    resultOf(await scene.clone(two, [], ['--rescue'], undefined, '#2'), 0);
+    const blocks = [0, 1, 2, 5, 100].map((index) => index * 1024);
+    for (const at of blocks)
+      assert.ok(
+        scene.held({ offset: offset + at, length: 1024 }).equals(two.subarray(offset + at, offset + at + 1024)),
+        `${at}`,
+      );
+  });
+
   test('killed in the middle of a rescue: the next run finishes it, and loses nothing of the old copy', async () => {
     const scene = newScene();
     const blocks = twoBlocks(scene);

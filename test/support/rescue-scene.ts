@@ -23,7 +23,13 @@ export interface RescueScene {
   /** Bytes of the target now. */
   held(extent: Extent): Buffer;
   /** Puts a version on the source disk and clones it, with these sectors bad. */
-  clone(version: Buffer, bad: readonly Extent[], words?: readonly string[], end?: EndingOptions['end']): Promise<Ended>;
+  clone(
+    version: Buffer,
+    bad: readonly Extent[],
+    words?: readonly string[],
+    end?: EndingOptions['end'],
+    part?: string,
+  ): Promise<Ended>;
 }
 
 /** A function that makes scenes of the same two versions, each with a target and a state of its own. */
@@ -49,11 +55,14 @@ function rescueScene(own: string, disk: SmallDisk, versions: readonly [Buffer, B
     versions,
     target,
     held: ({ offset, length }) => readFileSync(target).subarray(offset, offset + length),
-    clone(version, bad, words = ['--rescue'], end) {
+    clone(version, bad, words = ['--rescue'], end, part = '') {
       replaceContent(source, version);
       const always = ['clone', '--yes', '--json', `--overwrite-target=${target}`, ...words];
       return withBadSectors(source, bad, async (device) => {
-        const ended = await ectypeUntil([...always, device, target], { state, ...(end ? { end } : {}) });
+        const ended = await ectypeUntil([...always, `${device}${part}`, `${target}${part}`], {
+          state,
+          ...(end ? { end } : {}),
+        });
         assert.ok(readFileSync(source).equals(version), 'the source changed');
         return ended;
       });
