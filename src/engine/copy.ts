@@ -16,9 +16,9 @@ export interface CopyOptions {
   readonly workers: Executor | undefined;
   readonly ledger: Ledger;
   readonly signal: AbortSignal;
-  /** Told of blocks that differed, with the byte offset of each in its volume. */
   /** Goes on over unreadable sectors of volumes that say what then. */
   readonly rescue?: RescueOptions | undefined;
+  /** Told of blocks that differed, with the byte offset of each in its volume. */
   readonly onDiffering?: (volume: VolumeCopy, offsets: readonly number[]) => void;
 }
 

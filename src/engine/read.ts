@@ -47,10 +47,9 @@ export async function readUsed(context: StretchContext, { span, used }: Window):
     } catch (error) {
       // A bad sector in a free gap must not fail a copy that does not need it.
       if (!isUnreadable(error)) throw error;
-      for (const extent of used) {
-        const part = intersect(extent, run);
-        if (part) await readRun(context, part, span);
-      }
+      const parts = used.flatMap((extent) => intersect(extent, run) ?? []);
+      if (parts.length === 1) throw error; // nothing was read along
+      for (const part of parts) await readRun(context, part, span);
     }
   }
   zeroGaps(context, { span, used });

@@ -50,14 +50,11 @@ export function aroundHoles(source: Source): Source {
   return {
     ...source,
     async readAround(into, offset) {
-      return readHalving({ offset, length: into.length }, smallestUnit(source), async (part) => {
-        const bytes = into.subarray(part.offset - offset, extentEnd(part) - offset);
-        bytes.fill(0);
-        await source.read(bytes, part.offset);
-      }).then((holes) => {
-        for (const hole of holes) into.fill(0, hole.offset - offset, extentEnd(hole) - offset);
-        return holes;
-      });
+      const holes = await readHalving({ offset, length: into.length }, smallestUnit(source), (part) =>
+        source.read(into.subarray(part.offset - offset, extentEnd(part) - offset), part.offset),
+      );
+      for (const hole of holes) into.fill(0, hole.offset - offset, extentEnd(hole) - offset);
+      return holes;
     },
   };
 }

@@ -1,12 +1,14 @@
 // clone --rescue of a disk with real bad sectors, by the real command line: what is read, what is kept, what becomes
 // zeros, run after run; and what a run leaves that is stopped, killed or out of time.
 
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type Extent, normalise } from '../../src/map/extent.js';
-import { HAS_BAD_SECTORS, sectorsOf } from '../support/bad-sectors.js';
+import { HAS_BAD_SECTORS, sectorsOf, withBadSectors } from '../support/bad-sectors.js';
 import type { JsonEvent } from '../support/cli.js';
+import { ectypeUntil } from '../support/ending.js';
 import { SEED } from '../support/random.js';
 import {
   BLOCK,
@@ -208,6 +210,26 @@ if (HAS_BAD_SECTORS) {
       assert.ok(before[index]?.equals(scene.held(block)), 'kept wholly');
     });
     demandEqual(scene, two, blocks, 'finished');
+  });
+
+  test('inspect shows a disk whose metadata cannot be read', async () => {
+    const { disk, versions } = newScene();
+    const path = join(folder, 'inspected.img');
+    writeFileSync(path, versions[0]);
+    const sectors = (...lbas: number[]): Extent[] => lbas.map((lba) => ({ offset: lba * SECTOR, length: SECTOR }));
+    const look = (bad: readonly Extent[]): Promise<JsonEvent> =>
+      withBadSectors(path, bad, async (device) => {
+        const { status, events } = await ectypeUntil(['inspect', '--json', device], { state: join(folder, 'nowhere') });
+        assert.is(status, 0, JSON.stringify(events));
+        return events[0] as JsonEvent;
+      });
+    const superblock = disk.ext4.offset / SECTOR + 2;
+    const { volumes, warnings } = await look(sectors(1, superblock));
+    assert.match(String(warnings), /primary GPT header at LBA 1 cannot be read/);
+    const copied = (volumes as { copied: { method: string } }[]).map((volume) => volume.copied.method);
+    assert.equal(copied, ['whole', 'whole']);
+    const { problem } = await look(sectors(0, 1, disk.size / SECTOR - 1));
+    assert.match(String(problem), /damaged|cannot read/);
   });
 
   test('stopped by Ctrl-C: the mapfile says how far it came', async () => {
