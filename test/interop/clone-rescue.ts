@@ -14,6 +14,7 @@ import { ectypeUntil } from '../support/ending.js';
 import { EXT4, type Listing, NTFS } from '../support/partition-content.js';
 import { randomFrom, SEED } from '../support/random.js';
 import { extentsOf, unreadableOf } from '../support/rescue-scene.js';
+import { LONG } from '../support/scale.js';
 import { scratchFolder } from '../support/scratch.js';
 
 const folder = scratchFolder();
@@ -23,7 +24,7 @@ const random = randomFrom(SEED);
 function dataSectors(disk: Buffer, { offset, length }: Extent, sectorSize: number): Extent[] {
   const found: Extent[] = [];
   const start = offset + Math.floor(length / 8 / sectorSize) * sectorSize;
-  for (let at = start; found.length < 3 && at < offset + length / 2; at += sectorSize * random.between(1, 400)) {
+  for (let at = start; found.length < 3 && at < offset + length; at += sectorSize * random.between(1, 60)) {
     const bytes = disk.subarray(at, at + sectorSize);
     const distinct = new Set(bytes).size;
     if (distinct > 150) found.push({ offset: at, length: sectorSize });
@@ -52,7 +53,7 @@ async function rescues(sectorSize: 512 | 4096): Promise<void> {
   const content = readFileSync(disk.path);
   const wanted = await listDisk(disk.path, disk.partitions);
   const bad = normalise(disk.partitions.flatMap(({ extent }) => dataSectors(content, extent, sectorSize)));
-  assert.ok(bad.length >= 4, `only ${bad.length} bad sectors (seed ${SEED})`);
+  assert.ok(bad.length >= 2, `only ${bad.length} bad sectors (seed ${SEED})`);
   const target = oldFile(join(folder, `target-${sectorSize}.img`), disk.size);
   const clone = (device: string) =>
     ectypeUntil(['clone', '--yes', '--json', '--rescue', '--verify', `--overwrite-target=${target}`, device, target], {
@@ -84,7 +85,8 @@ async function rescues(sectorSize: 512 | 4096): Promise<void> {
 }
 
 if (HAS_BAD_SECTORS) {
-  for (const sectorSize of [512, 4096] as const) {
+  // One of them in every run, by its seed.
+  for (const sectorSize of ([512, 4096] as const).filter((_, index) => LONG || index === SEED % 2)) {
     test(`damaged files in sectors of ${sectorSize} bytes`, () => rescues(sectorSize));
   }
 }
