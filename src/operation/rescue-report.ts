@@ -66,9 +66,9 @@ function shifted({ extent, kind, names }: DamageOwner, by: number): DamageOwner 
   return { extent: { offset: extent.offset + by, length: extent.length }, kind, names };
 }
 
-function ofPieces({ prepared: { layout, trust, source }, pieceHoles }: RescueFindings): UnreadableVolume[] {
+/** Of what is kept between partitions nobody remembers the date. */
+function ofPieces({ prepared: { layout, source }, pieceHoles }: RescueFindings): UnreadableVolume[] {
   const base = source.place.offsetOnDisk;
-  const run = trust.lineage?.committed?.at;
   const rebuilt = layout.tableHoles.map(
     ({ offset, length }): UnreadableExtent => ({ offset: base + offset, length, fate: 'rebuilt', tried: true }),
   );
@@ -76,7 +76,7 @@ function ofPieces({ prepared: { layout, trust, source }, pieceHoles }: RescueFin
   const pieces = names.map((name) => {
     const holes = pieceHoles.filter(({ piece }) => piece === name);
     const extents = holes.map(({ offset, length, fate }): UnreadableExtent => {
-      return { offset: base + offset, length, fate, tried: true, ...(fate === 'kept' && run ? { run } : {}) };
+      return { offset: base + offset, length, fate, tried: true };
     });
     return summary(name, extents, []);
   });

@@ -61,7 +61,7 @@ export interface Session {
   /** What was known of each volume when the run began, its origin as of now. */
   readonly volumes: readonly VolumeRecord[];
   readonly former: Former;
-  /** The lineage's own. */
+  /** State folder of the target. */
   readonly folder: string;
   readonly armed: boolean;
   /** Told of the volumes before the first `arm`, because arming voids the digests of what the marker replaces. */
@@ -112,7 +112,7 @@ export async function beginSession(options: SessionOptions): Promise<Session> {
     maps,
     volumes,
     former,
-    folder: lineageFolder(folder, lineage),
+    folder,
     get armed() {
       return armed;
     },
