@@ -9,7 +9,12 @@ export type {
   ClonePlan,
   CloneResult,
   CloneRunResult,
+  DamageOwner,
   PlannedVolumeFacts,
+  RescueWish,
+  Unreadable,
+  UnreadableExtent,
+  UnreadableVolume,
 } from './operation/clone-types.js';
 export { type DiskSummary, disks, inspect, type VolumeSummary } from './operation/inspect.js';
 export { type AskedPlace, ownersAt, type PlaceOwner, type PlaceOwners } from './operation/owners.js';

@@ -30,6 +30,19 @@ export function isUnknown(digests: Uint8Array, offset: number): boolean {
   return true;
 }
 
+/** Stands where a digest would: the block holds what could be read of the source, and other bytes in its holes. */
+const HOLED = Buffer.from('ectype: holed\0\0\0', 'latin1');
+
+/** Marks a block that was written with holes. No content is expected to match it, so the next run reads it again. */
+export function markHoled(digests: Uint8Array, offset: number): void {
+  digests.set(HOLED, offset);
+}
+
+/** True if the 16 bytes at `offset` say that the block was written with holes: known to be ours, but no digest. */
+export function isHoled(digests: Uint8Array, offset: number): boolean {
+  return HOLED.equals(digests.subarray(offset, offset + DIGEST_LENGTH));
+}
+
 /** A digest over several pieces in order, each preceded by its length so that pieces cannot shift into each other. */
 export class DigestStream {
   readonly #hash = new xxhash.XXHash128(Buffer.alloc(8));

@@ -23,7 +23,11 @@ export interface VolumeAmounts extends Amounts {
 }
 
 export type ReportEvent =
-  | { readonly event: 'phase'; readonly phase: 'inspect' | 'copy' | 'commit' | 'verify'; readonly message: string }
+  | {
+      readonly event: 'phase';
+      readonly phase: 'inspect' | 'copy' | 'rescue' | 'commit' | 'verify';
+      readonly message: string;
+    }
   | { readonly event: 'warning'; readonly message: string }
   | {
       readonly event: 'progress';

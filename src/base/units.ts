@@ -62,3 +62,12 @@ export function formatDuration(seconds: number): string {
   if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
   return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
 }
+
+const SECONDS: Readonly<Record<string, number>> = { '': 1, s: 1, m: 60, min: 60, h: 3600, d: 86_400 };
+
+/** "90", "30m", "1.5h" and "2d" in seconds; undefined if the text is no duration. */
+export function parseDuration(text: string): number | undefined {
+  const match = /^(\d+(?:\.\d+)?)\s*([a-z]*)$/.exec(text.trim());
+  const factor = SECONDS[match?.[2] ?? ''];
+  return match && factor !== undefined ? Number(match[1]) * factor : undefined;
+}

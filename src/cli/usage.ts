@@ -11,6 +11,9 @@ const VALUES: Readonly<Record<string, string>> = {
   '--detect': 'hash|compare',
   '--overwrite-target': 'ID',
   '--sector-size': 'BYTES',
+  '--rescue-retries': 'N',
+  '--rescue-time': 'DURATION',
+  '--mapfile': 'FILE',
 };
 
 /** Widest name of an option with its value; clipanion aligns the descriptions to the longest. */

@@ -2,7 +2,7 @@
 // when everything behind it is complete and durable.
 // Invariant: the first 4 KiB, which every firmware and kernel looks at first, are the very last write.
 
-import { DIGEST_LENGTH, isUnknown } from '../base/digest.js';
+import { DIGEST_LENGTH, isUnknown, markHoled } from '../base/digest.js';
 import { readBackDiffers } from '../base/errors/device.js';
 import { type Bytes, KiB } from '../base/units.js';
 import { PAGE_BYTES, pageExtent, pageLength } from '../map/block-map.js';
@@ -10,7 +10,8 @@ import { clip, type Extent, extentEnd, gaps, intersect, normalise, totalLength, 
 import { checked } from '../source/checked.js';
 import type { Target } from '../source/types.js';
 import type { Executor } from './executor.js';
-import type { Stretch } from './stretch.js';
+import { rescueHeld } from './held-rescue.js';
+import type { Hole, Stretch } from './stretch.js';
 import { createTally, type Tally } from './tally.js';
 import type { VolumeCopy } from './volume-copy.js';
 
@@ -47,13 +48,18 @@ export async function stageHeld(volumes: readonly PlacedVolume[], inline: Execut
   const pages: StagedPage[] = [];
   for (const { volume, offset } of volumes) {
     const target = capture(volume, (at, bytes) => pieces.push({ offset: offset + at, bytes }));
+    const holes: Hole[] = [];
     for (const page of heldPages(volume)) {
       const stretch = await heldStretch(volume, page);
-      const ends = { source: volume.source, target, tally: STAGING };
+      const rescued = volume.rescue && (await rescueHeld(volume, stretch));
+      const ends = { source: rescued?.source ?? volume.source, target, tally: STAGING };
       const { digests } = await inline.run({ kind: 'stretch', stretch }, ends, async () => {});
+      for (const block of rescued?.holed ?? []) markHoled(digests, block * DIGEST_LENGTH);
+      holes.push(...(rescued?.holes ?? []));
       volume.tally.add('done', totalLength(stretch.used));
       pages.push({ volume, page, digests });
     }
+    volume.rescue?.damage.noteHeld(holes);
   }
   return { pieces, pages };
 }

@@ -6,6 +6,7 @@ import { interrupted } from '../base/errors/run.js';
 import { isZero } from '../base/zeros.js';
 import { type Executor, executorFor } from './executor.js';
 import type { Ledger } from './ledger.js';
+import { mergedDigests, type RescueOptions, rescuePasses, type VolumeItem } from './rescue-passes.js';
 import { classify, HELD, runsOf, type Stretch, type StretchResult } from './stretch.js';
 import { type VolumeCopy, type WorkItem, workItems } from './volume-copy.js';
 
@@ -15,6 +16,8 @@ export interface CopyOptions {
   readonly workers: Executor | undefined;
   readonly ledger: Ledger;
   readonly signal: AbortSignal;
+  /** Goes on over unreadable sectors of volumes that say what then. */
+  readonly rescue?: RescueOptions | undefined;
   /** Told of blocks that differed, with the byte offset of each in its volume. */
   readonly onDiffering?: (volume: VolumeCopy, offsets: readonly number[]) => void;
 }
@@ -31,18 +34,29 @@ export async function copy(volumes: readonly VolumeCopy[], options: CopyOptions)
   const abort = (): void => fail(interrupted());
   if (signal.aborted) abort();
   signal.addEventListener('abort', abort, { once: true });
-  try {
-    for (const volume of volumes) {
+  const run = async (items: AsyncIterable<VolumeItem>, atOnce: number): Promise<void> => {
+    for await (const { volume, item } of items) {
+      if (failure) break;
       const executor = executorFor(volume, options);
-      for await (const item of workItems(volume, options.sink)) {
-        if (failure) break;
-        while (running.size >= executor.concurrency) await Promise.race(running);
-        const task: Promise<void> = execute(volume, item, executor, options)
-          .catch(fail)
-          .finally(() => running.delete(task));
-        running.add(task);
-        ledger.tick();
-      }
+      while (running.size >= Math.min(atOnce, executor.concurrency)) await Promise.race(running);
+      const task: Promise<void> = execute(volume, item, executor, options)
+        .catch(fail)
+        .finally(() => running.delete(task));
+      running.add(task);
+      ledger.tick();
+    }
+    await Promise.all(running);
+  };
+  try {
+    await run(firstPass(volumes, options.sink), Number.POSITIVE_INFINITY);
+    const passes = options.rescue && rescuePasses(volumes, options.rescue);
+    for (
+      let pass = failure ? undefined : passes?.next();
+      pass && !pass.done;
+      pass = failure ? undefined : passes?.next()
+    ) {
+      await ledger.finish(); // late items go on from the digests in the maps
+      await run(pass.value, 1); // a failing disk answers best to one request at a time
     }
   } catch (error) {
     fail(error);
@@ -53,6 +67,12 @@ export async function copy(volumes: readonly VolumeCopy[], options: CopyOptions)
   // What is complete is kept, also after a failure: the next run goes on from there.
   await ledger.finish().catch(fail);
   if (failure) throw failure.error;
+}
+
+async function* firstPass(volumes: readonly VolumeCopy[], sink: Stretch['sink']): AsyncGenerator<VolumeItem> {
+  for (const volume of volumes) {
+    for await (const item of workItems(volume, sink)) yield { volume, item };
+  }
 }
 
 async function execute(
@@ -72,7 +92,14 @@ async function execute(
     );
     options.onDiffering(volume, offsets);
   }
-  if (options.sink === 'write' && changes(task.stretch, result)) options.ledger.complete(map, page, result.digests);
+  if (options.sink !== 'write') return;
+  volume.rescue?.damage.note(page, task.stretch, result);
+  const { pass } = task.stretch.rescue ?? {};
+  const isLate = pass === 'split' || pass === 'again';
+  const digests = isLate ? mergedDigests(volume, task.stretch, result.digests) : result.digests;
+  // A write has voided the page, even if its digests turn out to be the known ones: blocks with holes have none.
+  const isVoid = result.differing.length > 0;
+  if (isVoid || changes(task.stretch, { ...result, digests })) options.ledger.complete(map, page, digests);
 }
 
 /** True if the page's digests are no longer the known ones. Held blocks do not count: their digests are the commit's. */

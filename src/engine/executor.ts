@@ -7,10 +7,11 @@ import { fromWire, type WireError } from '../base/tool-error.js';
 import { type Bytes, MiB } from '../base/units.js';
 import type { Source, SourceSpec, Target } from '../source/types.js';
 import { answerPermission, createPermission, type PermissionRequest } from './permission.js';
+import type { Buffers } from './read.js';
 import type { StretchResult } from './stretch.js';
 import type { Tally } from './tally.js';
 import { perform, type Task } from './task.js';
-import { type Buffers, createBuffers } from './window.js';
+import { createBuffers } from './window.js';
 
 /** What a task works on. */
 export interface Ends {

@@ -24,6 +24,35 @@ export interface Stretch {
   readonly sink: 'write' | 'report';
   /** True: free blocks are discarded although nothing is known of them (a first copy). */
   readonly discardFree: boolean;
+  /** How to deal with unreadable sectors; missing: the first one ends the run. */
+  readonly rescue?: RescueOrder | undefined;
+}
+
+/** What of an earlier run stays where the source cannot be read: nothing, blocks whose digest says what they hold, or
+ * also what the target holds although no digest vouches for it (it was compared with a source of the same content). */
+export type Keep = 'nothing' | 'known' | 'held';
+
+export interface RescueOrder {
+  /**
+   * `postpone`: a window that cannot be read is left for later. `split`: it is halved down to sectors. `again`: what
+   * was bad is tried once more, sector by sector.
+   */
+  readonly pass: 'postpone' | 'split' | 'again';
+  /** What a failing request is halved down to. */
+  readonly unit: Bytes;
+  /** What could not be read so far; ascending. Only with `again`. */
+  readonly bad: readonly Extent[];
+  readonly keep: Keep;
+  /** Milliseconds since 1970 after which nothing is tried any more. */
+  readonly until: number;
+}
+
+/** Used bytes of the source that could not be read, and what the target holds there instead. */
+export interface Hole extends Extent {
+  /** `kept`: the content of an earlier run. */
+  readonly fate: 'zeros' | 'kept';
+  /** False: time was up before it was gone over sector by sector. */
+  readonly tried: boolean;
 }
 
 export interface StretchResult {
@@ -31,6 +60,10 @@ export interface StretchResult {
   readonly digests: Uint8Array;
   /** Blocks that differed (and were written, unless the sink only reports), ascending. */
   readonly differing: readonly Run[];
+  /** Blocks left for later, ascending; their digests are the known ones. */
+  readonly postponed: readonly Run[];
+  /** Ascending. */
+  readonly holes: readonly Hole[];
 }
 
 /** The blocks [first, end). */
@@ -53,6 +86,18 @@ export function runExtent({ extent, blockSize }: Stretch, { first, end }: Run): 
 export const FREE = 0;
 export const COPIED = 1;
 export const HELD = 2;
+/** What a copied block turned out to be; one that stays COPIED is on the target already. */
+export const DIFFERENT = 3;
+/** Different, and nothing but zeros. */
+export const BLANK = 4;
+/** Nothing is known of it: the target must be looked at. */
+export const UNKNOWN = 5;
+/** Free, and to be discarded. */
+export const FREED = 6;
+/** Its window could not be read; a later pass goes over it. */
+export const POSTPONED = 7;
+/** It cannot be read, and the target keeps what an earlier run put there. */
+export const KEPT = 8;
 
 /** FREE, COPIED or HELD for each block of the stretch. */
 export function classify(stretch: Stretch): Uint8Array {

@@ -3,15 +3,16 @@
 import { unreachable } from '../base/assert.js';
 import { interrupted } from '../base/errors/run.js';
 import type { Extent } from '../map/extent.js';
+import type { StretchContext } from './read.js';
 import type { Stretch, StretchResult } from './stretch.js';
-import { processStretch, type StretchContext } from './window.js';
+import { processStretch } from './window.js';
 
 export type Task =
   | { readonly kind: 'stretch'; readonly stretch: Stretch }
   /** A free extent of a first copy's target. */
   | { readonly kind: 'discard'; readonly extent: Extent };
 
-const NOTHING: StretchResult = { digests: new Uint8Array(), differing: [] };
+const NOTHING: StretchResult = { digests: new Uint8Array(), differing: [], postponed: [], holes: [] };
 
 export async function perform(task: Task, context: StretchContext): Promise<StretchResult> {
   switch (task.kind) {

@@ -5,8 +5,10 @@ import { DIGEST_LENGTH, digestOfZeros } from '../base/digest.js';
 import type { AllocationMap } from '../map/allocation-map.js';
 import { type BlockMap, pageExtent, pageLength } from '../map/block-map.js';
 import { clip, type Extent, extentEnd, intersect } from '../map/extent.js';
+import { smallestUnit } from '../source/around.js';
 import type { Source, Target } from '../source/types.js';
-import type { Stretch } from './stretch.js';
+import type { Damage } from './damage.js';
+import type { Keep, RescueOrder, Stretch } from './stretch.js';
 import type { Tally } from './tally.js';
 import type { Task } from './task.js';
 import { WINDOW_LENGTH } from './window.js';
@@ -29,6 +31,16 @@ export interface VolumeCopy {
   readonly unknown: Stretch['unknown'];
   /** Free space is discarded although nothing is known of it: a first copy. */
   readonly discardFree: boolean;
+  /** What to do where the source cannot be read; missing: the first unreadable sector ends the run. */
+  readonly rescue?: VolumeRescue | undefined;
+}
+
+export interface VolumeRescue {
+  readonly keep: Keep;
+  /** Filled while copying. */
+  readonly damage: Damage;
+  /** What the target held of a held block before the marker covered it; undefined where that is not known. */
+  readonly former?: (block: Extent) => Promise<Buffer | undefined>;
 }
 
 /** A task and the page of the block map it belongs to; undefined for tasks that yield no digests. */
@@ -45,7 +57,8 @@ export async function* workItems(volume: VolumeCopy, sink: Stretch['sink']): Asy
   for await (const { page, used } of usedPages(volume)) {
     if (volume.discardFree) yield* discards(volume, next, page);
     next = page + 1;
-    const stretch = await stretchOf(volume, { page, used, sink });
+    const known = volume.known ? await volume.map.readPage(page) : undefined;
+    const stretch = stretchOf(volume, { page, used, sink, known, rescue: firstOrder(volume) });
     if (!isKnownZero(stretch)) yield { page, task: { kind: 'stretch', stretch } };
   }
   const pages = Math.ceil(grid.size / pageLength(grid));
@@ -75,10 +88,15 @@ function isKnownZero({ extent, blockSize, used, wiped, held, known }: Stretch): 
   return true;
 }
 
-async function stretchOf(
-  volume: VolumeCopy,
-  { page, used, sink }: { page: number; used: readonly Extent[]; sink: Stretch['sink'] },
-): Promise<Stretch> {
+function firstOrder({ source, rescue }: VolumeCopy): RescueOrder | undefined {
+  if (!rescue) return undefined;
+  return { pass: 'postpone', unit: smallestUnit(source), bad: [], keep: rescue.keep, until: Number.POSITIVE_INFINITY };
+}
+
+type StretchOptions = Pick<Stretch, 'used' | 'sink' | 'known' | 'rescue'> & { readonly page: number };
+
+/** The whole page as one stretch. */
+export function stretchOf(volume: VolumeCopy, { page, used, sink, known, rescue }: StretchOptions): Stretch {
   const extent = pageExtent(volume.map.grid, page);
   return {
     extent,
@@ -86,10 +104,11 @@ async function stretchOf(
     used,
     wiped: [...clip(volume.wiped, extent)],
     held: volume.held.flatMap((each) => intersect(each, extent) ?? []),
-    known: volume.known ? await volume.map.readPage(page) : undefined,
+    known,
     unknown: volume.unknown,
     sink,
     discardFree: volume.discardFree,
+    ...(rescue ? { rescue } : {}),
   };
 }
 

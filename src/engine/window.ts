@@ -4,76 +4,54 @@
 
 import { DIGEST_LENGTH, digestOf, digestOfZeros, isUnknown } from '../base/digest.js';
 import { interrupted } from '../base/errors/run.js';
-import { ToolError } from '../base/tool-error.js';
-import { type Bytes, KiB, MiB } from '../base/units.js';
+import { type Bytes, MiB } from '../base/units.js';
 import { isZero } from '../base/zeros.js';
 import { type Extent, extentEnd, gaps, intersect, normalise } from '../map/extent.js';
 import { allocateAligned } from '../native/aligned.js';
-import type { Source, Target } from '../source/types.js';
-import { COPIED, classify, FREE, type Run, runExtent, runsOf, type Stretch, type StretchResult } from './stretch.js';
+import { postpone, settleHoles } from './holes.js';
+import { type Buffers, type Findings, readUsed, type StretchContext, type Window } from './read.js';
+import { readRescued } from './rescue-read.js';
+import {
+  BLANK,
+  COPIED,
+  classify,
+  DIFFERENT,
+  FREE,
+  FREED,
+  type Hole,
+  POSTPONED,
+  type Run,
+  runExtent,
+  runsOf,
+  type Stretch,
+  type StretchResult,
+  UNKNOWN,
+} from './stretch.js';
 import type { Tally } from './tally.js';
 
 /** Bytes one worker reads and writes at once. Larger ones were not faster, smaller ones cost system calls. */
 export const WINDOW_LENGTH = 2 * MiB;
-
-/** Free gaps up to this length between used bytes are read along: cheaper than another request to the device. */
-const READ_ALONG = 16 * KiB;
-
-export interface Buffers {
-  readonly source: Buffer;
-  readonly target: Buffer;
-}
 
 /** Memory of one worker, made once. */
 export function createBuffers(): Buffers {
   return { source: allocateAligned(WINDOW_LENGTH), target: allocateAligned(WINDOW_LENGTH) };
 }
 
-export interface StretchContext {
-  readonly source: Source;
-  readonly target: Target;
-  readonly buffers: Buffers;
-  readonly tally: Tally;
-  /** Resolves when the target is armed and the stretch's digests are void on the disk. */
-  readonly permit: () => Promise<void>;
-}
-
-/** What a copied block turned out to be; one that stays COPIED is on the target already. */
-const DIFFERENT = 3;
-/** Different, and nothing but zeros. */
-const BLANK = 4;
-/** Nothing is known of it: the target must be looked at. */
-const UNKNOWN = 5;
-/** Free, and to be discarded. */
-const FREED = 6;
-
 /** Copies (or checks) one stretch. Throws ToolError of the medium, or `interrupted.stopped`. */
 export async function processStretch(stretch: Stretch, context: StretchContext): Promise<StretchResult> {
   const states = classify(stretch);
   const digests = Buffer.alloc(states.length * DIGEST_LENGTH);
+  const holes: Hole[] = [];
   const blocksPerWindow = Math.max(1, Math.floor(WINDOW_LENGTH / stretch.blockSize));
   for (let first = 0; first < states.length; first += blocksPerWindow) {
     if (context.tally.stopped) throw interrupted();
     const window = windowOf(stretch, states, { first, end: Math.min(first + blocksPerWindow, states.length) });
-    if (window) await processWindow(stretch, context, window, { states, digests });
+    if (window) holes.push(...(await processWindow(stretch, context, window, { states, digests })));
   }
   const all = { first: 0, end: states.length };
   if (stretch.sink === 'write') await discardFreed(stretch, context, states);
-  return { digests, differing: differingRuns(states, all) };
-}
-
-/** What is known of each block of a stretch so far. */
-interface Findings {
-  readonly states: Uint8Array;
-  readonly digests: Buffer;
-}
-
-/** Blocks that are handled together, and the bytes from the first to the last copied one: what the buffers hold. */
-interface Window {
-  readonly blocks: Run;
-  readonly span: Extent;
-  /** Used bytes of copied blocks. */
-  readonly used: readonly Extent[];
+  const postponed = stretch.rescue ? runsOf(states, POSTPONED, all) : [];
+  return { digests, differing: differingRuns(states, all), postponed, holes };
 }
 
 /** Undefined if no block of `among` is copied. */
@@ -88,17 +66,25 @@ function windowOf(stretch: Stretch, states: Uint8Array, among: Run): Window | un
   return { blocks, span, used: used.flatMap((extent) => copied.flatMap((run) => intersect(extent, run) ?? [])) };
 }
 
+const NONE: readonly Hole[] = [];
+
 async function processWindow(
   stretch: Stretch,
   context: StretchContext,
   window: Window,
   findings: Findings,
-): Promise<void> {
+): Promise<readonly Hole[]> {
   const { states } = findings;
-  if (window.used.length === 0) digestZeros(stretch, context, window, findings);
-  else {
-    await readUsed(context, window);
+  let holes = NONE;
+  const { rescue: order } = stretch;
+  if (window.used.length === 0) {
+    digestZeros(stretch, context, window, findings);
+  } else {
+    const missing = order && (await readRescued(order, context, window));
+    if (!order) await readUsed(context, window);
+    else if (!missing) return postpone(stretch, window, findings);
     digestBlocks(stretch, window, { ...findings, content: context.buffers.source });
+    holes = order && missing ? await settleHoles(missing, { stretch, order, context, window, findings }) : NONE;
   }
   await compareUnknown(stretch, context, window, states);
   const differing = differingRuns(states, window.blocks);
@@ -106,7 +92,8 @@ async function processWindow(
     await context.permit();
     await writeBlocks(stretch, context, window, states);
   }
-  account(stretch, context.tally, window, differing);
+  if (order?.pass !== 'again') account(stretch, context.tally, window, differing);
+  return holes;
 }
 
 function differingRuns(states: Uint8Array, among: Run): Run[] {
@@ -164,51 +151,6 @@ function digestZeros(
   if (looked) buffers.source.fill(0, 0, span.length); // what the target is compared with
 }
 
-/** Fills the source buffer: used bytes as they are, everything else zeros. */
-async function readUsed(context: StretchContext, { span, used }: Window): Promise<void> {
-  for (const run of readRuns(used)) {
-    try {
-      await readRun(context, run, span);
-    } catch (error) {
-      // A bad sector in a free gap must not fail a copy that does not need it.
-      if (!(error instanceof ToolError) || error.code !== 'device.cannot-read') throw error;
-      for (const extent of used) {
-        const part = intersect(extent, run);
-        if (part) await readRun(context, part, span);
-      }
-    }
-  }
-  for (const gap of gaps(used, span)) {
-    context.buffers.source.fill(0, gap.offset - span.offset, extentEnd(gap) - span.offset);
-  }
-}
-
-/** Used extents joined over short gaps. */
-function readRuns(used: readonly Extent[]): Extent[] {
-  const runs: Extent[] = [];
-  for (const extent of used) {
-    const last = runs.at(-1);
-    if (last && extent.offset - extentEnd(last) <= READ_ALONG) {
-      runs[runs.length - 1] = { offset: last.offset, length: extentEnd(extent) - last.offset };
-    } else {
-      runs.push(extent);
-    }
-  }
-  return runs;
-}
-
-async function readRun({ source, buffers, tally }: StretchContext, run: Extent, span: Extent): Promise<void> {
-  const read = async ({ offset, length }: Extent): Promise<void> => {
-    await source.read(buffers.source.subarray(offset - span.offset, offset - span.offset + length), offset);
-    tally.add('sourceRead', length);
-  };
-  if (!source.extents) return read(run);
-  for await (const part of source.extents(run)) {
-    if (part.kind === 'data') await read(part);
-    else buffers.source.fill(0, part.offset - span.offset, extentEnd(part) - span.offset);
-  }
-}
-
 /** Settles the blocks of which nothing is known: is on the target what the source buffer holds? */
 async function compareUnknown(
   stretch: Stretch,
@@ -216,7 +158,7 @@ async function compareUnknown(
   { blocks, span, used }: Window,
   states: Uint8Array,
 ): Promise<void> {
-  if (stretch.unknown === 'write') return;
+  if (stretch.unknown === 'write' && !stretch.rescue) return;
   const demanded = stretch.wiped.length === 0 ? used : normalise([...used, ...stretch.wiped]);
   for (const run of runsOf(states, UNKNOWN, blocks)) {
     const { offset, length } = runExtent(stretch, run);

@@ -1,5 +1,6 @@
 // The only file that names all file systems.
 
+import { isUnreadable } from '../source/around.js';
 import type { Source } from '../source/types.js';
 import { btrfs } from './btrfs/plugin.js';
 import { exfat } from './exfat/plugin.js';
@@ -8,7 +9,7 @@ import { f2fs } from './f2fs/plugin.js';
 import { fat } from './fat/plugin.js';
 import { ntfs } from './ntfs/plugin.js';
 import type { FilesystemInfo, FilesystemPlugin } from './plugin.js';
-import { type ForeignContent, readForeignContent } from './signatures.js';
+import { CONTAINER_HEADS, type ForeignContent, readForeignContent } from './signatures.js';
 import { swap } from './swap/plugin.js';
 import { xfs } from './xfs/plugin.js';
 
@@ -21,12 +22,23 @@ export interface Recognised {
 
 /** All file systems that claim the volume: none, one, or (leftovers of an older one) several. */
 export async function recognise(volume: Source): Promise<Recognised[]> {
+  return (await probeAll(volume)).found;
+}
+
+/** `isBlind`: a superblock may be there for all that can be read. */
+async function probeAll(volume: Source): Promise<{ found: Recognised[]; isBlind: boolean }> {
   const found: Recognised[] = [];
+  let isBlind = false;
   for (const plugin of PLUGINS) {
-    const info = await plugin.probe(volume);
-    if (info) found.push({ plugin, info });
+    try {
+      const info = await plugin.probe(volume);
+      if (info) found.push({ plugin, info });
+    } catch (error) {
+      if (!volume.readAround || !isUnreadable(error)) throw error;
+      isBlind = true;
+    }
   }
-  return found;
+  return { found, isBlind };
 }
 
 /** What a volume is: at most one of `recognised` and `foreign`. */
@@ -36,18 +48,26 @@ export interface Identified {
   readonly foreign: ForeignContent | undefined;
   /** Why nothing is known of its content; empty if `recognised`. */
   readonly unrecognised: string;
+  /** True: it is unrecognised because of unreadable sectors. */
+  readonly isUnreadable: boolean;
 }
 
 /** Decides between everything that claims the volume. A container counts before all, a foreign file system last. */
 export async function identify(volume: Source): Promise<Identified> {
-  const foreign = await readForeignContent(volume);
-  if (foreign?.isContainer) return { recognised: undefined, foreign, unrecognised: foreign.description };
-  const found = await recognise(volume);
+  const { foreign, hidden } = await readForeignContent(volume);
+  const nothing = { recognised: undefined, foreign: undefined, isUnreadable: false };
+  if (foreign?.isContainer) return { ...nothing, foreign, unrecognised: foreign.description };
+  const { found, isBlind } = await probeAll(volume);
   const [only, other] = found;
-  if (only && !other) return { recognised: only, foreign: undefined, unrecognised: '' };
+  // A container's header behind a file system's end is none of that file system's: a hole there may hide one.
+  const mayHide = hidden.some(({ offset }) => offset < CONTAINER_HEADS || offset >= (only?.info.size ?? 0));
+  if (isBlind || (only && mayHide)) {
+    return { ...nothing, isUnreadable: true, unrecognised: 'sectors that would say what it is cannot be read' };
+  }
+  if (only && !other) return { ...nothing, recognised: only, unrecognised: '' };
   if (other) {
     const kinds = found.map(({ info }) => info.kind).join(', ');
-    return { recognised: undefined, foreign: undefined, unrecognised: `signatures of several file systems (${kinds})` };
+    return { ...nothing, unrecognised: `signatures of several file systems (${kinds})` };
   }
-  return { recognised: undefined, foreign, unrecognised: foreign?.description ?? 'no known file system' };
+  return { ...nothing, foreign, unrecognised: foreign?.description ?? 'no known file system' };
 }

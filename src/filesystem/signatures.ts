@@ -5,6 +5,8 @@
 
 import { rawCrc32 } from '../base/checksum.js';
 import { type Bytes, KiB } from '../base/units.js';
+import type { Extent } from '../map/extent.js';
+import { readAround } from '../source/around.js';
 import type { Source } from '../source/types.js';
 
 export interface ForeignContent {
@@ -50,15 +52,28 @@ const RULES: readonly Rule[] = [
   filesystem('iso9660', 'an ISO 9660 file system', (head) => has(head, 32769, 'CD001')),
 ];
 
-/** Undefined: nothing of this list. Reads the head and two blocks near the end. */
-export async function readForeignContent(volume: Source): Promise<ForeignContent | undefined> {
+/** What the volume's ends say. */
+export interface SeenEnds {
+  /** Undefined: nothing of this list. */
+  readonly foreign: ForeignContent | undefined;
+  /** Where a container may have its header, for all that can be read; ascending. */
+  readonly hidden: readonly Extent[];
+}
+
+/** LUKS, BitLocker, LVM and the newer RAIDs begin here. The many labels of ZFS do not hide behind a few sectors. */
+export const CONTAINER_HEADS: Bytes = 8 * KiB;
+
+/** Reads the head and two blocks near the end, around their holes where the source can. */
+export async function readForeignContent(volume: Source): Promise<SeenEnds> {
   const head = Buffer.alloc(HEAD_LENGTH);
-  await volume.read(head.subarray(0, Math.min(HEAD_LENGTH, volume.size)), 0);
+  const holes = await readAround(volume, head.subarray(0, Math.min(HEAD_LENGTH, volume.size)), 0);
+  const hidden = holes.filter(({ offset }) => offset < CONTAINER_HEADS);
   const found = RULES.find(({ matches }) => matches(head));
-  if (found?.isContainer) return plain(found);
-  const version = await raidAtEnd(volume);
-  if (version) return { kind: 'linux_raid_member', description: raidMember(version), isContainer: true };
-  return found && plain(found);
+  if (found?.isContainer) return { foreign: plain(found), hidden };
+  const { version, lost } = await raidAtEnd(volume);
+  hidden.push(...lost);
+  if (version === undefined) return { foreign: found && plain(found), hidden };
+  return { foreign: { kind: 'linux_raid_member', description: raidMember(version), isContainer: true }, hidden };
 }
 
 function plain({ kind, description, isContainer }: ForeignContent): ForeignContent {
@@ -130,17 +145,20 @@ function isRaid1(bytes: Buffer, at: Bytes, place: Bytes): boolean {
   return bytes.readBigUInt64LE(at + RAID.superOffset) === BigInt(place / 512);
 }
 
-async function raidAtEnd(volume: Source): Promise<string | undefined> {
+async function raidAtEnd(volume: Source): Promise<{ version: string | undefined; lost: Extent[] }> {
   const block = Buffer.alloc(RAID.blockLength);
+  const lost: Extent[] = [];
+  const isAt = async (offset: Bytes, matches: () => boolean): Promise<boolean> => {
+    if (offset <= 0) return false;
+    const holes = await readAround(volume, block, offset);
+    if (holes.length > 0) lost.push({ offset, length: block.length });
+    return matches();
+  };
   const newer = Math.floor(volume.size / 4096) * 4096 - 2 * 4096;
-  if (newer > 0) {
-    await volume.read(block, newer);
-    if (isRaid1(block, 0, newer)) return '1.0';
-  }
+  if (await isAt(newer, () => isRaid1(block, 0, newer))) return { version: '1.0', lost };
   const older = Math.floor(volume.size / RAID_0_90_UNIT) * RAID_0_90_UNIT - RAID_0_90_UNIT;
-  if (older <= 0) return undefined;
-  await volume.read(block, older);
-  return isRaid090(block, older) ? '0.90' : undefined;
+  if (await isAt(older, () => isRaid090(block, older))) return { version: '0.90', lost };
+  return { version: undefined, lost };
 }
 
 /** In the byte order of the machine that made it. Its size, in KiB, must have room before it. */

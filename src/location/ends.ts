@@ -12,6 +12,7 @@ import { blockDeviceAt, type DiskIdentity, identify } from '../device/identity.j
 import { blockDevice, partitionsOf } from '../device/sysfs.js';
 import type { Extent } from '../map/extent.js';
 import { readTable } from '../partition/read.js';
+import { aroundHoles } from '../source/around.js';
 import { checkedSource } from '../source/checked.js';
 import { type DiskTarget, openDiskSource, openDiskTarget } from '../source/disk.js';
 import { sliceSource, sliceTarget } from '../source/slice.js';
@@ -67,7 +68,7 @@ function missing(path: string): ToolError {
 }
 
 async function partitionExtent(path: string, number: number): Promise<Extent> {
-  const disk = openDiskSource(path);
+  const disk = aroundHoles(openDiskSource(path));
   try {
     const table = await readTable(disk);
     if (!table) throw noTable(path, number);

@@ -30,6 +30,17 @@ export function widen(extent: Extent, { unit, limit }: { unit: Bytes; limit: Byt
   return { offset, length: end - offset };
 }
 
+/** `extent` cut at the multiples of `unit`. */
+export function inUnits(extent: Extent, unit: Bytes): Extent[] {
+  const parts: Extent[] = [];
+  for (let { offset } = extent; offset < extentEnd(extent); ) {
+    const end = Math.min((Math.floor(offset / unit) + 1) * unit, extentEnd(extent));
+    parts.push({ offset, length: end - offset });
+    offset = end;
+  }
+  return parts;
+}
+
 /** Sorted, without overlaps, neighbours joined; empty extents dropped. */
 export function normalise(extents: Iterable<Extent>): Extent[] {
   const sorted = [...extents].filter((extent) => extent.length > 0).sort((a, b) => a.offset - b.offset);

@@ -25,6 +25,7 @@ import {
 } from './evidence.js';
 import { type Counted, reportProgress, sumOf } from './progress.js';
 import { readBackSample, verifyAgainstMaps } from './read-back.js';
+import { Rescue } from './rescue.js';
 import { beginSession, type Session } from './session.js';
 
 /** Brings the target up to date. Throws ToolError; the next run goes on from wherever it ended. */
@@ -51,9 +52,11 @@ export async function runClone(
       armed: prepared.armed,
       contentId: prepared.layout.contentId,
     });
+    const rescue = prepared.rescue && new Rescue(prepared, session);
     try {
-      return await run({ prepared, target, options, session, inline, workers: prepared.workers });
+      return await run({ prepared, target, options, session, inline, workers: prepared.workers, rescue });
     } catch (error) {
+      await rescue?.interrupted();
       if (error instanceof ToolError && error.family === 'interrupted' && !session.armed) throw interruptedUntouched();
       throw error;
     } finally {
@@ -73,17 +76,20 @@ interface Run {
   readonly session: Session;
   readonly inline: Executor;
   readonly workers: Executor | undefined;
+  readonly rescue: Rescue | undefined;
 }
 
 async function run(context: Run): Promise<CloneRunResult> {
-  const { prepared, target, options, session } = context;
+  const { prepared, target, options, session, rescue } = context;
   const { report } = options;
   const start = performance.now();
   // An earlier run may have failed to make its writes durable; what the page cache still shows of them proves nothing.
   target.medium.dropCache();
   const before = await readSourceState(prepared);
+  await rescue?.keepPieces();
   const placed = buildVolumes(prepared, target, session);
   session.useVolumes(placed);
+  rescue?.useVolumes(placed);
 
   report({ event: 'phase', phase: 'copy', message: 'copying' });
   const commit: Counted = { name: 'commit', total: 0, tally: createTally() };
@@ -91,8 +97,10 @@ async function run(context: Run): Promise<CloneRunResult> {
   const stop = reportProgress(counted, report);
   let staged: Staged;
   try {
+    // The marker will cover what a failing source may not give a second time.
+    const early = rescue && (await stageHeld(placed, context.inline));
     await copyVolumes(context, placed);
-    staged = await stageHeld(placed, context.inline);
+    staged = early ?? (await stageHeld(placed, context.inline));
   } finally {
     stop();
   }
@@ -114,7 +122,7 @@ async function run(context: Run): Promise<CloneRunResult> {
   }
   const { done, written } = sumOf(counted);
   const evidence = await gatherEvidence(prepared, target, { sourceTokens: after.tokens, witnesses: witnesses ?? [] });
-  session.commit(evidence, { seconds: secondsSince(start), done, written });
+  session.commit(evidence, { seconds: secondsSince(start), done, written }, rescue?.rescued());
   const verified = options.verify ? await verifyAgainstMaps(placed, target, context) : undefined;
   const busy = session.armed && prepared.scope === 'disk' ? target.medium.rereadTable() : undefined;
   const warnings =
@@ -126,11 +134,12 @@ async function run(context: Run): Promise<CloneRunResult> {
     excludedBytes: excludedBytes(prepared.layout),
     verified,
     warnings,
+    unreadable: await rescue?.finish(),
   };
 }
 
 async function copyVolumes(
-  { target, options, session, inline, workers }: Run,
+  { target, options, session, inline, workers, rescue }: Run,
   placed: readonly PlacedVolume[],
 ): Promise<void> {
   if (options.signal.aborted) throw interrupted();
@@ -139,7 +148,7 @@ async function copyVolumes(
   const ledger = createLedger({ target: target.medium, arm: () => session.arm() });
   await copy(
     placed.map(({ volume }) => volume),
-    { sink: 'write', inline, workers, ledger, signal: options.signal },
+    { sink: 'write', inline, workers, ledger, signal: options.signal, rescue: rescue?.passes(options.report) },
   );
 }
 

@@ -3,6 +3,7 @@
 import type { Amounts, Report } from '../base/report.js';
 import type { Bytes } from '../base/units.js';
 import type { Executor } from '../engine/executor.js';
+import type { Owner } from '../filesystem/plugin.js';
 import type { SourceEnd } from '../location/ends.js';
 import type { Extent } from '../map/extent.js';
 import type { CopyLayout, LayoutPart, PlannedDisk } from '../plan/clone-plan.js';
@@ -26,6 +27,8 @@ export interface CloneOptions {
   readonly detect?: 'hash' | 'compare' | undefined;
   /** Reads the target again at the end and checks every digest. */
   readonly verify?: boolean;
+  /** Goes on over unreadable sectors of the source. */
+  readonly rescue?: RescueWish | undefined;
   /** Serial number, path or GUID of the disk that may be overwritten whatever it holds. */
   readonly overwriteTarget?: string | undefined;
   /** Sector size to assume for a target file. */
@@ -38,6 +41,15 @@ export interface CloneOptions {
   readonly confirm: (plan: ClonePlan) => Promise<boolean>;
   readonly report: Report;
   readonly signal: AbortSignal;
+}
+
+export interface RescueWish {
+  /** Passes over what is still bad after everything was tried. Default 1. */
+  readonly retries?: number | undefined;
+  /** For all passes after the first together. Default: as long as it takes. */
+  readonly seconds?: number | undefined;
+  /** Where the mapfile goes; default: into the state folder, if anything was unreadable. */
+  readonly mapfile?: string | undefined;
 }
 
 /** The plan as plain data: what `--dry-run --json` prints. */
@@ -102,6 +114,43 @@ export interface CloneRunResult {
   /** Bytes read again and found right; undefined unless verification was asked for. */
   readonly verified: Bytes | undefined;
   readonly warnings: readonly string[];
+  /** What could not be read of the source; undefined if there is nothing of that kind. The exit status is then 8. */
+  readonly unreadable: Unreadable | undefined;
+}
+
+/** An unreadable part of the source disk, and what the target holds there. */
+export interface UnreadableExtent extends Extent {
+  /** `kept`: the content of an earlier run. `rebuilt`: part of the partition table, made anew. */
+  readonly fate: 'zeros' | 'kept' | 'rebuilt';
+  /** When the run was committed whose content was kept, if that is known; ISO 8601. */
+  readonly run?: string;
+  /** False: time was up before it was gone over sector by sector, so more of it may be readable. */
+  readonly tried: boolean;
+}
+
+/** What lies there; its extent is on the source disk. */
+export type DamageOwner = Owner;
+
+export interface UnreadableVolume {
+  readonly name: string;
+  readonly bytes: Bytes;
+  readonly zeros: Bytes;
+  readonly kept: Bytes;
+  readonly rebuilt: Bytes;
+  /** Of all; `extents` and `owners` are the first thousand. */
+  readonly count: number;
+  readonly extents: readonly UnreadableExtent[];
+  readonly ownerCount: number;
+  readonly owners: readonly DamageOwner[];
+}
+
+export interface Unreadable {
+  readonly bytes: Bytes;
+  readonly zeros: Bytes;
+  readonly kept: Bytes;
+  readonly rebuilt: Bytes;
+  readonly volumes: readonly UnreadableVolume[];
+  readonly mapfile: string;
 }
 
 /** Everything that was looked at and decided before the first write. */
@@ -113,6 +162,7 @@ export interface PreparedClone {
   readonly armed: readonly Extent[];
   readonly scope: 'disk' | 'volume';
   readonly forensic: boolean;
+  readonly rescue: RescueWish | undefined;
   /** Undefined for small sources. Whoever prepared it closes them. */
   readonly workers: Executor | undefined;
 }

@@ -1,8 +1,9 @@
 // From the plan to what the engine copies: partitions, pieces between them, and what is free.
 
 import type { PlacedVolume } from '../engine/commit.js';
+import { Damage } from '../engine/damage.js';
 import { createTally } from '../engine/tally.js';
-import type { VolumeCopy } from '../engine/volume-copy.js';
+import type { VolumeCopy, VolumeRescue } from '../engine/volume-copy.js';
 import type { TargetEnd } from '../location/ends.js';
 import { everythingUsed, mapOfExtents } from '../map/allocation-map.js';
 import { BLOCK_SIZE } from '../map/block-map.js';
@@ -23,7 +24,10 @@ export function buildVolumes(prepared: PreparedClone, target: TargetEnd, session
   const volumes = layout.volumes.map((planned, index): PlacedVolume => {
     const opened = session.maps[index];
     if (!opened) throw new Error(`internal error: no map for ${planned.name}`);
-    return { volume: partitionVolume(prepared, { planned, opened, target }), offset: planned.targetExtent.offset };
+    const { offset } = planned.targetExtent;
+    const volume = partitionVolume(prepared, { planned, opened, target });
+    const rescue = prepared.rescue && rescueOf(volume, session, { index, offset });
+    return { volume: { ...volume, rescue }, offset };
   });
   const pieces = layout.pieces.map(
     (piece): PlacedVolume => ({ volume: pieceVolume(piece, target, armed), offset: piece.offset }),
@@ -56,6 +60,23 @@ function partitionVolume(
     // A run that did not end may have written blocks whose digests were never filled: they are compared, not rewritten.
     unknown: mode === 'first' || (mode === 'hash' && !trust.unfinished) ? 'write' : 'compare',
     discardFree: mode === 'first',
+  };
+}
+
+/** What the target holds stays only if it is of this source. */
+function rescueOf(
+  { map, unknown }: VolumeCopy,
+  { volumes, former }: Session,
+  { index, offset }: { index: number; offset: number },
+): VolumeRescue {
+  const origin = volumes[index]?.origin;
+  const damage = new Damage(map);
+  if (!origin) return { keep: 'nothing', damage };
+  if (origin.at === undefined) return { keep: 'known', damage };
+  return {
+    keep: unknown === 'compare' ? 'held' : 'known',
+    damage,
+    former: (block) => former.read({ offset: offset + block.offset, length: block.length }),
   };
 }
 

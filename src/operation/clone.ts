@@ -33,6 +33,7 @@ import {
 import { type DiskReport, inspectDisk, inspectForensic, inspectSingle } from '../plan/inspect.js';
 import { type TargetContent, targetContent } from '../plan/target-content.js';
 import { decideTrust } from '../plan/trust.js';
+import { aroundHoles } from '../source/around.js';
 import { stateFolder } from '../state/folder.js';
 import { loadLineages, targetFolderPath } from '../state/lineages.js';
 import { armedExtents } from '../state/marker.js';
@@ -45,6 +46,7 @@ import type {
   PlannedVolumeFacts,
   PreparedClone,
 } from './clone-types.js';
+import { refuseMapfile } from './mapfile-place.js';
 import { sameScope } from './session.js';
 
 /** Throws ToolError; its family tells whether anything was written (`safety`, `usage`: nothing). */
@@ -58,7 +60,12 @@ export async function clone(options: CloneOptions): Promise<CloneResult> {
   refuseUsedSource(sourcePlace.path);
   if (targetPlace) refuseUsedTarget(targetPlace.path, stateFolder());
 
-  const source = openSourceEnd(sourcePlace);
+  if (options.rescue?.mapfile !== undefined) {
+    refuseMapfile(options.rescue.mapfile, [sourcePlace.path, targetPlace?.path ?? options.target]);
+  }
+
+  const opened = openSourceEnd(sourcePlace);
+  const source = options.rescue ? { ...opened, medium: aroundHoles(opened.medium) } : opened;
   const workers = options.dryRun ? undefined : workersFor(source.medium.size);
   try {
     if (source.medium.size === 0) throw emptyMedium(sourcePlace.name);
@@ -143,7 +150,17 @@ async function planAndRun(options: CloneOptions, looked: Looked): Promise<CloneR
     places: layout.volumes.map(({ targetExtent }) => ({ offset: targetExtent.offset, size: targetExtent.length })),
     alwaysCompare: options.detect === 'compare',
   });
-  const prepared: PreparedClone = { source, sourceReport, layout, trust, armed, scope, forensic, workers };
+  const prepared: PreparedClone = {
+    source,
+    sourceReport,
+    layout,
+    trust,
+    armed,
+    scope,
+    forensic,
+    rescue: options.rescue,
+    workers,
+  };
   const standby = isOurStandby({ source: source.identity, content, lineages, parts });
   const plan = describePlan(prepared, { target, content, standby });
   if (options.dryRun) return { plan, run: undefined };

@@ -34,9 +34,12 @@ export async function readSourceState({ source, layout, forensic }: PreparedClon
   return { tokens, written: stats.isFile() ? `${stats.ino} ${stats.size} ${stats.mtimeNs}` : '' };
 }
 
-/** Names what changed between the two; empty if nothing did. */
+/** Names what changed between the two; empty if nothing did. A source that is rescued may fail to give a token. */
 export function changesOf({ layout, source }: PreparedClone, before: SourceState, after: SourceState): string[] {
-  const volumes = layout.volumes.filter((_, index) => before.tokens[index] !== after.tokens[index]);
+  const volumes = layout.volumes.filter((_, index) => {
+    const [a, b] = [before.tokens[index], after.tokens[index]];
+    return a !== b && !(source.medium.readAround && (a === undefined || b === undefined));
+  });
   if (volumes.length > 0) return volumes.map(({ name }) => name);
   return before.written === after.written ? [] : [source.place.name];
 }

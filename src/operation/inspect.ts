@@ -2,7 +2,7 @@
 
 import { ToolError } from '../base/tool-error.js';
 import type { Bytes } from '../base/units.js';
-import { identify } from '../device/identity.js';
+import { type DiskIdentity, identify } from '../device/identity.js';
 import { usesOf } from '../device/in-use.js';
 import { stableNames, wholeDevices } from '../device/sysfs.js';
 import type { FilesystemState } from '../filesystem/plugin.js';
@@ -11,8 +11,9 @@ import { parseLocation } from '../location/location.js';
 import type { Extent } from '../map/extent.js';
 import { allocationOf, usedBytes } from '../plan/allocation.js';
 import { type ExcludedFacts, excludedFacts, withExclusions } from '../plan/exclusions.js';
-import { inspectDisk, inspectSingle, type VolumeReport } from '../plan/inspect.js';
+import { type DiskReport, inspectDisk, inspectForensic, inspectSingle, type VolumeReport } from '../plan/inspect.js';
 import { printable } from '../plan/target-content.js';
+import { aroundHoles, isUnreadable } from '../source/around.js';
 import { sliceSource } from '../source/slice.js';
 import type { Source } from '../source/types.js';
 import { looksArmed } from '../state/marker.js';
@@ -95,10 +96,11 @@ export function inspect(location: string): Promise<DiskSummary> {
 
 async function summarise(text: string, { deep }: { deep: boolean }): Promise<DiskSummary> {
   const place = await resolve(parseLocation(text));
-  const { medium, identity, close } = openTargetToRead(place);
+  const { medium: plain, identity, close } = openTargetToRead(place);
+  const medium = aroundHoles(plain);
   try {
     const seen =
-      place.scope === 'disk' ? await inspectDisk(medium, identity) : await inspectSingle(medium, identity, place.name);
+      place.scope === 'disk' ? await lookAtDisk(medium, identity) : await inspectSingle(medium, identity, place.name);
     const report = deep ? await withExclusions(medium, seen) : seen;
     const volumes: VolumeSummary[] = [];
     for (const volume of report.volumes) volumes.push(await summariseVolume(medium, volume, { deep }));
@@ -117,10 +119,20 @@ async function summarise(text: string, { deep }: { deep: boolean }): Promise<Dis
       volumes,
       uses: usesOf(place.path),
       warnings,
-      problem: '',
+      problem: report.damage,
     };
   } finally {
     await close();
+  }
+}
+
+/** A table that cannot be read does not hide the rest of the disk; one that is damaged does. */
+async function lookAtDisk(disk: Source, identity: DiskIdentity): Promise<DiskReport> {
+  try {
+    return await inspectDisk(disk, identity);
+  } catch (error) {
+    if (!isUnreadable(error)) throw error;
+    return inspectForensic(disk, identity);
   }
 }
 

@@ -1,6 +1,6 @@
 // Evidence from the medium itself: blocks read again, past every cache, against the digests of what was meant to be there.
 
-import { DIGEST_LENGTH, digestOf, isUnknown } from '../base/digest.js';
+import { DIGEST_LENGTH, digestOf, isHoled, isUnknown } from '../base/digest.js';
 import { readBackDiffers } from '../base/errors/device.js';
 import { verifyFailed } from '../base/errors/run.js';
 import type { Bytes } from '../base/units.js';
@@ -47,9 +47,13 @@ export async function readBackSample(placed: readonly PlacedVolume[], target: Ta
 }
 
 function lastKnown(digests: Buffer): number | undefined {
-  for (let block = PAGE_DIGESTS - 1; block >= 0; block -= 1)
-    if (!isUnknown(digests, block * DIGEST_LENGTH)) return block;
+  for (let block = PAGE_DIGESTS - 1; block >= 0; block -= 1) if (hasDigest(digests, block)) return block;
   return undefined;
+}
+
+/** Blocks that were written with holes have none. */
+function hasDigest(digests: Buffer, block: number): boolean {
+  return !isUnknown(digests, block * DIGEST_LENGTH) && !isHoled(digests, block * DIGEST_LENGTH);
 }
 
 export interface VerifyContext {
@@ -75,6 +79,7 @@ export async function verifyAgainstMaps(
     known: true,
     unknown: 'match',
     discardFree: false,
+    rescue: undefined,
     tally: createTally(),
   }));
   const counted = await Promise.all(
@@ -128,7 +133,7 @@ function knownBlocks(map: BlockMap): AllocationMap {
         if (extent.offset >= within.offset + within.length) return;
         const digests = await map.readPage(page);
         for (let block = 0; block < PAGE_DIGESTS; block += 1) {
-          if (isUnknown(digests, block * DIGEST_LENGTH)) continue;
+          if (!hasDigest(digests, block)) continue;
           const offset = extent.offset + block * grid.blockSize;
           const known = intersect({ offset, length: Math.min(grid.blockSize, grid.size - offset) }, within);
           if (known) yield known;

@@ -13,14 +13,18 @@ import { createBlockMap, openBlockMap } from '../state/block-map-file.js';
 import { makeFolder } from '../state/folder.js';
 import { lineageFolder, loadLineages, newId, removeOtherMaps, saveRecord } from '../state/lineages.js';
 import { writeMarker } from '../state/marker.js';
+import { originDuring, remembered } from '../state/origin.js';
 import {
   type CloneRecord,
   type CommittedRun,
+  type KeptExtent,
+  type Origin,
   RECORD_VERSION,
   type RunStamp,
   type VolumeRecord,
 } from '../state/record.js';
 import { rememberSource } from '../state/roles.js';
+import { type Former, formerContent } from './former.js';
 
 export interface SessionOptions {
   /** State folder of the target. */
@@ -48,15 +52,26 @@ export interface Evidence {
   readonly witness: VolumeRecord['witness'];
 }
 
+/** What a rescue could not read. */
+export interface Rescued {
+  /** In the order of the volumes. */
+  readonly kept: readonly (readonly KeptExtent[])[];
+}
+
 export interface Session {
   readonly maps: readonly OpenedMap[];
+  /** What was known of each volume when the run began, its origin as of now. */
+  readonly volumes: readonly VolumeRecord[];
+  readonly former: Former;
+  /** State folder of the target. */
+  readonly folder: string;
   readonly armed: boolean;
   /** Told of the volumes before the first `arm`, because arming voids the digests of what the marker replaces. */
   useVolumes(volumes: readonly PlacedVolume[]): void;
   /** Marks the target as unfinished; called again it does nothing. Resolves when that is durable. */
   arm(): Promise<void>;
   /** Makes the run's end durable: evidence in the order of the volumes. */
-  commit(evidence: readonly Evidence[], did: Omit<CommittedRun, keyof RunStamp>): void;
+  commit(evidence: readonly Evidence[], did: Omit<CommittedRun, keyof RunStamp>, rescued?: Rescued): void;
   close(): Promise<void>;
 }
 
@@ -74,6 +89,8 @@ export async function beginSession(options: SessionOptions): Promise<Session> {
   };
   if (fresh) recordRunning();
   const maps = await openMaps(options, record);
+  const { volumes, lineage } = record;
+  const former = await formerOf(options, lineageFolder(folder, lineage));
   let placed: readonly PlacedVolume[] = [];
   let arming: Promise<void> | undefined;
   let armed = false;
@@ -88,12 +105,16 @@ export async function beginSession(options: SessionOptions): Promise<Session> {
     recordRunning();
     strikeOthers(options, record.lineage);
     await voidHeld(placed);
+    if (volumes.some(({ origin }) => origin?.at !== undefined)) await former.save(runId);
     armed = true; // from here on the target is not what it was
     await writeMarker(target.medium, runId, options.armed);
   }
 
   return {
     maps,
+    volumes,
+    former,
+    folder,
     get armed() {
       return armed;
     },
@@ -104,21 +125,24 @@ export async function beginSession(options: SessionOptions): Promise<Session> {
       arming ??= arm();
       return arming;
     },
-    commit(evidence, did) {
-      const { running: _, ...rest } = record;
-      const volumes = record.volumes.map((volume, index) => withEvidence(volume, evidence[index]));
-      record = {
-        ...rest,
-        volumes,
-        contentIds: [options.contentId],
-        committed: { runId, at: new Date().toISOString(), ...did },
-      };
+    commit(evidence, did, rescued) {
+      const committed = { runId, at: new Date().toISOString(), ...did };
+      record = committedRecord(record, options, { evidence, committed, rescued });
       saveRecord(folder, record);
+      former.remove();
     },
-    async close() {
-      for (const { map } of maps) await map.close();
-    },
+    close: () => closeAll(maps),
   };
+}
+
+async function closeAll(maps: readonly OpenedMap[]): Promise<void> {
+  for (const { map } of maps) await map.close();
+}
+
+function formerOf({ target, armed, trust }: SessionOptions, folder: string): Promise<Former> {
+  const running = trust.lineage?.running;
+  const unfinished = running ? [running.runId, ...(running.follows ?? [])] : [];
+  return formerContent({ folder, target: target.medium, armed, unfinished });
 }
 
 /** Never a name that was used before: a map that some killed run left behind must not be taken for a new one. */
@@ -139,12 +163,44 @@ function startingRecord({ source, target, trust, volumes, contentId }: SessionOp
     source: { key, id, path },
     target: { key: medium.key, id: medium.id, path: medium.path },
     contentIds: [...new Set([...(lineage?.contentIds ?? []), contentId])],
-    volumes: volumes.map(
-      ({ name, offset, size }, index) =>
-        trust.volumes[index]?.record ?? { name, offset, size, blockSize: BLOCK_SIZE, map: mapName(offset) },
-    ),
+    volumes: volumes.map(({ name, offset, size }, index) => {
+      const { record, former } = trust.volumes[index] ?? {};
+      const volume = record ?? { name, offset, size, blockSize: BLOCK_SIZE, map: mapName(offset) };
+      const { origin: _, ...bare } = withKept(volume, former?.kept);
+      const origin = originDuring(originOf({ source, contentId }), { record, former });
+      return origin ? { ...bare, origin } : bare;
+    }),
     ...(lineage?.committed ? { committed: lineage.committed } : {}),
   };
+}
+
+interface Commit {
+  readonly evidence: readonly Evidence[];
+  readonly committed: CommittedRun;
+  readonly rescued: Rescued | undefined;
+}
+
+function committedRecord(
+  { running: _, ...rest }: CloneRecord,
+  options: SessionOptions,
+  { evidence, committed, rescued }: Commit,
+): CloneRecord {
+  const origin: Origin = { ...originOf(options), at: committed.at };
+  const volumes = rest.volumes.map((volume, index) => ({
+    ...withKept(withEvidence(volume, evidence[index]), rescued?.kept[index]),
+    origin,
+  }));
+  // Where something was kept, the target may still go by the older of its names.
+  const contentIds = rescued ? rest.contentIds : [options.contentId];
+  return { ...rest, volumes, contentIds, committed };
+}
+
+function originOf({ source, contentId }: Pick<SessionOptions, 'source' | 'contentId'>): Origin {
+  return { key: source.identity.key, contentId };
+}
+
+function withKept({ kept: _, ...bare }: VolumeRecord, kept: readonly KeptExtent[] | undefined): VolumeRecord {
+  return kept && kept.length > 0 ? { ...bare, kept: remembered(kept) } : bare;
 }
 
 function withEvidence(volume: VolumeRecord, evidence: Evidence | undefined): VolumeRecord {

@@ -4,6 +4,7 @@
 
 import { gptDamaged, sectorSizeUnsupported, tableSectorSizeDiffers } from '../base/errors/partition.js';
 import type { Bytes } from '../base/units.js';
+import { readAround } from '../source/around.js';
 import type { Source } from '../source/types.js';
 import { filesystemAtStart, HEAD_LENGTH } from './boot-sector.js';
 import { startsWithSignature } from './gpt-copy.js';
@@ -24,7 +25,8 @@ export async function readTable(disk: Source): Promise<PartitionTable | undefine
   if (sectorSize !== undefined && !isSectorSize(sectorSize)) throw sectorSizeUnsupported(disk.name, sectorSize);
   if (disk.size < (sectorSize ?? MIN_SECTOR)) return undefined;
   const head = Buffer.alloc(Math.min(disk.size, HEAD_LENGTH));
-  await disk.read(head, 0);
+  const holes = await readAround(disk, head, 0);
+  const isLost = holes.some(({ offset }) => offset < MIN_SECTOR);
 
   const entries = hasBootSignature(head) ? readEntries(head) : [];
   const sizes = sectorSize === undefined ? USUAL_SECTORS : [sectorSize];
@@ -35,6 +37,7 @@ export async function readTable(disk: Source): Promise<PartitionTable | undefine
   const remains = sizes.some((size) => startsWithSignature(head.subarray(size)));
   if (guarded || (remains && !plausible && filesystem === undefined)) return readGpt(disk, sizes, head);
 
+  if (isLost && filesystem === undefined) return backupOf(disk, sizes, head);
   if (entries.length === 0 || !bootFlagsPlausible(entries)) return undefined;
   if (filesystem !== undefined && !plausible) return undefined;
   const table = await readMbr(disk, { sectorSize: mbrSectorSize, mbr: sectorZero(head, mbrSectorSize) });
@@ -61,6 +64,16 @@ async function readGpt(disk: Source, sizes: readonly Bytes[], head: Buffer): Pro
   const [first] = attempts;
   const told = attempts.find(({ primary, backup }) => hasRemains(primary) || hasRemains(backup)) ?? first;
   throw gptDamaged(disk.name, { primary: problemOf(told?.primary), backup: problemOf(told?.backup) });
+}
+
+/** Zeros in place of sector 0 are no sign that there is no table: only a GPT says it a second time. */
+async function backupOf(disk: Source, sizes: readonly Bytes[], head: Buffer): Promise<PartitionTable | undefined> {
+  for (const size of sizes) {
+    const copies = await findCopies(disk, size);
+    if (copies.primary.valid || copies.backup.valid) return gptTable(disk, copies, sectorZero(head, size));
+  }
+  await disk.read(head.subarray(0, MIN_SECTOR), 0); // says which sector it is
+  return readTable(disk); // it can be read after all
 }
 
 function hasRemains(copy: GptCopies['primary']): boolean {

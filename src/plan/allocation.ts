@@ -7,6 +7,7 @@ import { type Bytes, MiB } from '../base/units.js';
 import { type ExcludedFile, OutOfReach } from '../filesystem/plugin.js';
 import { type AllocationMap, everythingUsed, joinNeighbours, without } from '../map/allocation-map.js';
 import { type Extent, normalise, totalLength } from '../map/extent.js';
+import { isUnreadable } from '../source/around.js';
 import type { Source } from '../source/types.js';
 import type { VolumeReport } from './inspect.js';
 
@@ -53,11 +54,13 @@ function whole(volume: Source, reason: string, damaged = false): Allocation {
 
 async function ownAllocation(volume: Source, report: VolumeReport): Promise<Allocation> {
   const { plugin, filesystem } = report;
-  if (!plugin || !filesystem) return whole(volume, report.unrecognised);
+  if (!plugin || !filesystem) return whole(volume, report.unrecognised, report.isUnreadable);
   try {
     const map = await plugin.openAllocationMap(volume, filesystem);
+    const tailed = withTail(map, { filesystemSize: filesystem.size, size: volume.size });
+    if (volume.readAround) await usedBytes(tailed, volume.size); // all of it, before it is believed
     return {
-      map: withTail(map, { filesystemSize: filesystem.size, size: volume.size }),
+      map: volume.readAround ? usedFromDamage(tailed) : tailed,
       method: 'allocated',
       reason: '',
       damaged: false,
@@ -66,6 +69,7 @@ async function ownAllocation(volume: Source, report: VolumeReport): Promise<Allo
       notLeftOut: '',
     };
   } catch (error) {
+    if (volume.readAround && isUnreadable(error)) return whole(volume, 'its allocation map cannot be read', true);
     if (!(error instanceof FormatError)) throw error;
     if (error instanceof OutOfReach) return whole(volume, error.message);
     return whole(volume, `its allocation map contradicts itself (${error.message})`, true);
@@ -96,6 +100,26 @@ function withTail(map: AllocationMap, { filesystemSize, size }: { filesystemSize
     blockSize: map.blockSize,
     usedExtents: (within) =>
       joinNeighbours(followedBy(map, { offset: tail, length: size - tail }, { within, filesystemSize }), within),
+  };
+}
+
+/** A map that could be read while planning and fails while copying: from there on everything counts as used. */
+function usedFromDamage(map: AllocationMap): AllocationMap {
+  return {
+    blockSize: map.blockSize,
+    async *usedExtents(within) {
+      let position = within.offset;
+      try {
+        for await (const extent of map.usedExtents(within)) {
+          yield extent;
+          position = extent.offset + extent.length;
+        }
+      } catch (error) {
+        if (!isUnreadable(error)) throw error;
+        const length = within.offset + within.length - position;
+        if (length > 0) yield { offset: position, length };
+      }
+    },
   };
 }
 

@@ -14,7 +14,7 @@ import { sliceSource } from '../source/slice.js';
 import type { Source } from '../source/types.js';
 import { type Allocation, allocationOf, usedBytes } from './allocation.js';
 import { contentKind, type DiskReport, type VolumeReport } from './inspect.js';
-import { clearedEnd, composeSurroundings, type Piece } from './surroundings.js';
+import { clearedEnd, composeSurroundings, type Piece, tableHoles, withLostBootCode } from './surroundings.js';
 import { contentIdOf, printable } from './target-content.js';
 
 /** A volume that will be copied. */
@@ -41,6 +41,8 @@ export interface CopyLayout {
   readonly pieces: readonly Piece[];
   readonly parts: readonly LayoutPart[];
   readonly warnings: readonly string[];
+  /** Unreadable sectors of the source's table, which the target gets anew. */
+  readonly tableHoles: readonly Extent[];
   /** Identifies the content that the target will have. */
   readonly contentId: string;
   /** Of the target's table, for arming its last sector. */
@@ -77,7 +79,9 @@ export async function planLayout(options: LayoutOptions): Promise<CopyLayout> {
   if (!forensic) kept.forEach(refuseUnclean);
   const volumes: PlannedVolume[] = [];
   for (const volume of kept) volumes.push(await planVolume(source, volume, { forensic, leaveOut }));
-  const pieces = await surroundings(options, image);
+  const lost = source.readAround && report.table ? await tableHoles(source, report.table) : [];
+  const first = lost.find(({ offset }) => offset === 0);
+  const pieces = withLostBootCode(await surroundings(options, image), first);
   if (forensic && image && !only) {
     for (const gap of forensicGaps(report, { image, pieces, targetSize: target.size })) {
       volumes.push(await planVolume(source, gap, { forensic, leaveOut: false }));
@@ -96,6 +100,7 @@ export async function planLayout(options: LayoutOptions): Promise<CopyLayout> {
       used,
     })),
     warnings,
+    tableHoles: lost.filter((hole) => hole !== first),
     contentId: await contentIdOf(source, report),
     sectorSize: report.sectorSize ?? target.sectorSize ?? 512,
   };

@@ -6,6 +6,7 @@ import { FormatError } from '../base/u64.js';
 import type { Bytes } from '../base/units.js';
 import type { ExcludedFile, FilesystemState } from '../filesystem/plugin.js';
 import { totalLength } from '../map/extent.js';
+import { isUnreadable } from '../source/around.js';
 import { sliceSource } from '../source/slice.js';
 import type { Source } from '../source/types.js';
 import type { DiskReport, VolumeReport } from './inspect.js';
@@ -52,8 +53,20 @@ export function leavesOut({ forensic, keepExcluded, excludePageFiles }: Exclusio
   return forensic ? (excludePageFiles ?? false) : !keepExcluded;
 }
 
-/** The report with the files that may be left out, and with `hibernated` where a computer sleeps in a swap file. */
+/**
+ * The report with the files that may be left out, and with `hibernated` where a computer sleeps in a swap file. Of a
+ * disk that is read around its holes nothing is left out once anything that would tell cannot be read.
+ */
 export async function withExclusions(disk: Source, report: DiskReport): Promise<DiskReport> {
+  try {
+    return await lookForFiles(disk, report);
+  } catch (error) {
+    if (disk.readAround && isUnreadable(error)) return report;
+    throw error;
+  }
+}
+
+async function lookForFiles(disk: Source, report: DiskReport): Promise<DiskReport> {
   const swapFiles = await findSwapFiles(disk, report);
   const volumes = report.volumes.map((volume) => ({ ...volume, state: stateOf(volume, swapFiles) }));
   if (volumes.some(({ state }) => state.kind === 'hibernated')) return { ...report, volumes };

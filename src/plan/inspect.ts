@@ -16,6 +16,7 @@ import type { ForeignContent } from '../filesystem/signatures.js';
 import type { Extent } from '../map/extent.js';
 import { readTable } from '../partition/read.js';
 import { type Partition, type PartitionTable, partitionLabel } from '../partition/table.js';
+import { isUnreadable } from '../source/around.js';
 import { sliceSource } from '../source/slice.js';
 import type { Source } from '../source/types.js';
 
@@ -34,6 +35,8 @@ export interface VolumeReport {
   readonly unrecognised: string;
   /** Files whose content may be left out; empty until `withExclusions` has looked for them. */
   readonly excludable: readonly ExcludedFile[];
+  /** True: nothing is known because of unreadable sectors. */
+  readonly isUnreadable?: boolean;
 }
 
 export interface DiskReport {
@@ -81,7 +84,8 @@ export async function inspectForensic(disk: Source, identity: DiskIdentity): Pro
   try {
     return await inspectDisk(disk, identity);
   } catch (error) {
-    if (!(error instanceof ToolError) || error.family !== 'filesystem') throw error;
+    const isLost = disk.readAround !== undefined && isUnreadable(error);
+    if (!(error instanceof ToolError) || (error.family !== 'filesystem' && !isLost)) throw error;
     const whole = { name: 'the whole disk', partition: undefined, extent: { offset: 0, length: disk.size } };
     const content = {
       filesystem: undefined,
@@ -104,23 +108,26 @@ async function inspectVolume(
   volume: Source,
   { name, partition }: { name: string; partition?: Partition },
 ): Promise<VolumeReport> {
-  const extent = partition?.extent ?? { offset: 0, length: volume.size };
-  const base = { name, partition, extent, excludable: [] };
-  const { recognised, foreign, unrecognised } = await identify(volume);
-  if (!recognised) return { ...base, filesystem: undefined, plugin: undefined, state: CLEAN, foreign, unrecognised };
+  const base = { name, partition, extent: partition?.extent ?? { offset: 0, length: volume.size }, excludable: [] };
+  const { recognised, foreign, unrecognised, ...more } = await identify(volume);
+  const nothing = { filesystem: undefined, plugin: undefined, state: CLEAN };
+  if (!recognised) return { ...base, ...nothing, foreign, unrecognised, ...more };
   const { plugin, info } = recognised;
   const state = await stateOf(volume, recognised);
-  return { ...base, filesystem: info, plugin, state, foreign: undefined, unrecognised: '' };
+  if (state) return { ...base, filesystem: info, plugin, state, foreign: undefined, unrecognised: '' };
+  const reason = `a file system (${info.kind}) whose state cannot be read`;
+  return { ...base, ...nothing, foreign: undefined, unrecognised: reason, isUnreadable: true };
 }
 
-/** A state that cannot be read is not a clean one. */
+/** A damaged state is not a clean one. Undefined: it cannot be read, of a source that is read around its holes. */
 async function stateOf(
   volume: Source,
   { plugin, info }: { plugin: FilesystemPlugin; info: FilesystemInfo },
-): Promise<FilesystemState> {
+): Promise<FilesystemState | undefined> {
   try {
     return await plugin.readState(volume, info);
   } catch (error) {
+    if (volume.readAround && isUnreadable(error)) return undefined;
     if (!(error instanceof FormatError)) throw error;
     return {
       kind: 'dirty',

@@ -6,6 +6,7 @@ import { type Bytes, MiB } from '../base/units.js';
 import { type Extent, extentEnd, gaps, intersect, normalise } from '../map/extent.js';
 import { structures } from '../partition/layout.js';
 import type { PartitionTable, TableImage } from '../partition/table.js';
+import { readAround } from '../source/around.js';
 import type { Source } from '../source/types.js';
 
 /** The gap before the first partition travels up to this length: boot loaders keep their core image there. */
@@ -22,6 +23,10 @@ export interface Piece {
   readonly name: string;
   readonly offset: Bytes;
   readonly bytes: Buffer;
+  /** What of it the source gives, on the disk; the rest is composed. */
+  readonly travelling: readonly Extent[];
+  /** What of that could not be read; zeros stand there. */
+  readonly holes: readonly Extent[];
 }
 
 export interface SurroundingsOptions {
@@ -65,7 +70,8 @@ export async function composeSurroundings(
 /** A target without a table that is longer than its file system: its end is cleared of old signatures. */
 export function clearedEnd({ size, targetSize }: { size: Bytes; targetSize: Bytes }): Piece[] {
   const offset = Math.max(size, targetSize - TAIL);
-  return offset < targetSize ? [{ name: 'end of the target', offset, bytes: Buffer.alloc(targetSize - offset) }] : [];
+  if (offset >= targetSize) return [];
+  return [{ name: 'end of the target', offset, bytes: Buffer.alloc(targetSize - offset), travelling: [], holes: [] }];
 }
 
 /** An EBR lies behind the first sector of an MBR disk; the loader code in its gap travels with it. */
@@ -80,8 +86,12 @@ async function compose(
   { table, image }: { table: PartitionTable; image: TableImage },
 ): Promise<Piece> {
   const bytes = Buffer.alloc(extent.length);
-  for (const part of travelling(source, extent, table)) {
-    await source.read(bytes.subarray(part.offset - extent.offset, extentEnd(part) - extent.offset), part.offset);
+  const own = normalise(image.writes.map((write) => ({ offset: write.offset, length: write.bytes.length })));
+  const parts = travelling(source, extent, table);
+  const holes: Extent[] = [];
+  for (const part of parts) {
+    const into = bytes.subarray(part.offset - extent.offset, extentEnd(part) - extent.offset);
+    holes.push(...(await readAround(source, into, part.offset)));
   }
   for (const write of image.writes) {
     const part = intersect({ offset: write.offset, length: write.bytes.length }, extent);
@@ -92,7 +102,30 @@ async function compose(
     name: extent.offset === 0 ? 'boot code and partition table' : 'partition table',
     offset: extent.offset,
     bytes,
+    travelling: parts.flatMap((part) => [...gaps(own, part)]),
+    holes: holes.flatMap((hole) => [...gaps(own, hole)]),
   };
+}
+
+/** Boot code travels in the sector of the MBR; of a GPT that sector is made anew, but not the code. */
+const BOOT_CODE: Extent = { offset: 0, length: 440 };
+
+/** The pieces for a table whose first sector could not be read: the boot code in it is a hole too. */
+export function withLostBootCode(pieces: readonly Piece[], hole: Extent | undefined): Piece[] {
+  return pieces.map((piece) => {
+    if (!hole || piece.offset > 0) return piece;
+    return { ...piece, travelling: [BOOT_CODE, ...piece.travelling], holes: [hole, ...piece.holes] };
+  });
+}
+
+/** Unreadable sectors of the table itself. The target gets them anew from what else is known of the table. */
+export async function tableHoles(source: Source, table: PartitionTable): Promise<Extent[]> {
+  const holes: Extent[] = [];
+  for (const extent of structures(table)) {
+    const inside = intersect(extent, { offset: 0, length: source.size });
+    if (inside) holes.push(...(await readAround(source, Buffer.alloc(inside.length), inside.offset)));
+  }
+  return holes;
 }
 
 /** What of the extent is a gap on the source too, and not its unallocated tail. */

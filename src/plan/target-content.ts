@@ -6,6 +6,7 @@ import { ToolError } from '../base/tool-error.js';
 import { formatBytes, MiB } from '../base/units.js';
 import { isZero } from '../base/zeros.js';
 import type { DiskIdentity } from '../device/identity.js';
+import { readAround } from '../source/around.js';
 import type { Source } from '../source/types.js';
 import { ARMED_HEAD_LENGTH, looksArmed } from '../state/marker.js';
 import { contentKind, type DiskReport, inspectDisk, inspectSingle, type VolumeReport } from './inspect.js';
@@ -71,7 +72,7 @@ export async function contentIdOf(medium: Source, { table, volumes }: DiskReport
 /** Runs that do not end leave a marker there, so that an old head is never taken for a whole clone. */
 async function digestOfHead(medium: Source): Promise<string> {
   const head = Buffer.alloc(Math.min(ARMED_HEAD_LENGTH, medium.size));
-  await medium.read(head, 0);
+  await readAround(medium, head, 0);
   return `head ${digestOf(head).toString('hex')}`;
 }
 

@@ -22,6 +22,8 @@ export interface VolumeTrust {
   readonly record: VolumeRecord | undefined;
   /** The note of an earlier run that the volume still bears on the target. */
   readonly witness: Witness | undefined;
+  /** What is known of the volume from earlier runs, even if its map is not trusted any more. */
+  readonly former?: VolumeRecord | undefined;
 }
 
 export interface Trust {
@@ -100,18 +102,20 @@ function trustOf(
     .flatMap(({ volumes }) => volumes)
     .filter((v) => sameGrid(v, place));
   const record = known.find((volume) => chosen?.holding.has(volume));
+  const former = record ?? known.find(({ origin }) => origin !== undefined);
   const unproven = known.some((volume) => chosen?.unproven.has(volume));
   const touched = !armed && !record && !unproven && known.some(({ targetToken }) => targetToken !== undefined);
-  if (alwaysCompare) return { ...undecided, mode: 'compare', reason: 'asked for', touched };
-  if (record) return { ...undecided, mode: 'hash', reason: '', record };
+  if (alwaysCompare) return { ...undecided, mode: 'compare', reason: 'asked for', touched, former };
+  if (record) return { ...undecided, mode: 'hash', reason: '', record, former };
   if (chosen && known.length === 0) return { ...undecided, mode: 'first', reason: 'new on this target' };
-  if (armed) return { ...undecided, mode: 'compare', reason: 'another run left the target unfinished' };
-  if (unproven) return { ...undecided, mode: 'compare', reason: 'it is too full to tell the clone from a raw copy' };
+  if (armed) return { ...undecided, mode: 'compare', reason: 'another run left the target unfinished', former };
+  if (unproven)
+    return { ...undecided, mode: 'compare', reason: 'it is too full to tell the clone from a raw copy', former };
   const tokenless = known.length > 0 && !touched;
   const reason = tokenless
     ? 'its content has no token that would show a change'
     : 'the target was used or changed since the last run';
-  return { mode: 'compare', reason, record: undefined, touched };
+  return { mode: 'compare', reason, record: undefined, touched, former };
 }
 
 function sameGrid(volume: VolumeRecord, { offset, size }: Place): boolean {

@@ -16,6 +16,7 @@ export function checkedSource(source: Source): Source {
       guard.inside({ offset, length: into.length }, 'read');
       if (into.length > 0) await source.read(into, offset);
     },
+    readAround: guard.readAround,
     extents: guard.extents,
     close: () => guard.close(),
   };
@@ -67,10 +68,16 @@ function guardOf(source: Source) {
       `internal error: ${verb} ${source.name} at ${offset} + ${length}: not inside its ${source.size} bytes`,
     );
   };
-  const { extents } = source;
+  const { extents, readAround } = source;
   return {
     open,
     inside,
+    readAround:
+      readAround &&
+      (async (into: Buffer, offset: number): Promise<Extent[]> => {
+        inside({ offset, length: into.length }, 'read around holes of');
+        return into.length > 0 ? readAround(into, offset) : [];
+      }),
     extents:
       extents &&
       ((within: Extent) => {

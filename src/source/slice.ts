@@ -30,9 +30,20 @@ function view(whole: Source, extent: Extent, name: string): Source {
     sectorSize: whole.sectorSize,
     spec,
     read: (into, offset) => whole.read(into, extent.offset + offset),
+    readAround:
+      whole.readAround && ((into, offset) => aroundShifted(whole.readAround, extent.offset, { into, offset })),
     extents: whole.extents && ((within) => shifted(whole.extents, extent.offset, within)),
     async close() {},
   };
+}
+
+async function aroundShifted(
+  readAround: Source['readAround'],
+  by: Bytes,
+  { into, offset }: { into: Buffer; offset: Bytes },
+): Promise<Extent[]> {
+  const holes = (await readAround?.(into, by + offset)) ?? [];
+  return holes.map((hole) => ({ offset: hole.offset - by, length: hole.length }));
 }
 
 async function* shifted(

@@ -29,6 +29,11 @@ export interface Source {
   readonly spec: SourceSpec | undefined;
   /** Fills `into` with the bytes at `offset` or throws; never short. Any alignment is allowed, whole sectors are faster. */
   read(into: Buffer, offset: Bytes): Promise<void>;
+  /**
+   * Only on sources that may have unreadable sectors (rescue, inspect): fills `into` with what can be read and zeros
+   * elsewhere, and returns the holes, ascending. Whoever calls it must not take those zeros for content.
+   */
+  readonly readAround?: ((into: Buffer, offset: Bytes) => Promise<Extent[]>) | undefined;
   /** Covers `within` exactly, ascending. Missing where the medium does not know: everything may be data then. */
   readonly extents: ((within: Extent) => AsyncIterable<SourceExtent>) | undefined;
   close(): Promise<void>;

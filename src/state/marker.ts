@@ -6,6 +6,7 @@ import { crc32 } from '../base/checksum.js';
 import { readBackDiffers } from '../base/errors/device.js';
 import { type Bytes, KiB } from '../base/units.js';
 import type { Extent } from '../map/extent.js';
+import { readAround } from '../source/around.js';
 import type { Source, Target } from '../source/types.js';
 
 const MARKER_UNIT = 512;
@@ -79,7 +80,7 @@ export async function readMarker(target: Source, extents: readonly Extent[]): Pr
 export async function looksArmed(target: Source): Promise<boolean> {
   for (const extent of armedExtents(target.size, { tail: true, sectorSize: MARKER_UNIT })) {
     const found = Buffer.alloc(extent.length);
-    await target.read(found, extent.offset);
+    await readAround(target, found, extent.offset);
     for (let at = 0; at + MARKER_UNIT <= found.length; at += MARKER_UNIT) {
       if (isMarkerUnit(found.subarray(at, at + MARKER_UNIT), extent.offset + at)) return true;
     }

@@ -3,6 +3,7 @@
 
 import type { Bytes } from '../base/units.js';
 import type { Grid } from '../map/block-map.js';
+import type { Extent } from '../map/extent.js';
 import type { Witness } from './witness.js';
 
 export const RECORD_VERSION = 1;
@@ -25,6 +26,23 @@ export interface VolumeRecord extends Grid {
   readonly targetToken?: string;
   /** The note in the target's free space; `unneeded` where all of the volume is copied. Without one no map is trusted. */
   readonly witness?: Witness | 'unneeded';
+  /** Whose content all digests of the map describe; absent while it is that of two sources. */
+  readonly origin?: Origin;
+  /** What a rescue could not read and kept from older runs than the last. */
+  readonly kept?: readonly KeptExtent[];
+}
+
+/** A source as far as its content matters: the medium, or what lies on it, wherever it is attached. */
+export interface Origin {
+  readonly key: string;
+  readonly contentId: string;
+  /** ISO 8601: when a run of it was committed last; absent if none was. */
+  readonly at?: string;
+}
+
+/** Volume offsets, and the run whose content it is; empty if that was forgotten. */
+export interface KeptExtent extends Extent {
+  readonly at: string;
 }
 
 export interface RunStamp {
@@ -128,7 +146,9 @@ function isVolume(value: unknown): boolean {
   const tokens = ['sourceToken', 'targetToken'].every(
     (name) => volume[name] === undefined || (typeof volume[name] === 'string' && /^[0-9a-f]{32}$/.test(volume[name])),
   );
-  return sizes && tokens && isWitnessOrAbsent(volume['witness']) && (volume['blockSize'] as number) > 0;
+  const evidence = tokens && isWitnessOrAbsent(volume['witness']);
+  const origins = isOriginOrAbsent(volume['origin']) && isKeptOrAbsent(volume['kept']);
+  return sizes && evidence && origins && (volume['blockSize'] as number) > 0;
 }
 
 function isWitnessOrAbsent(value: unknown): boolean {
@@ -136,4 +156,20 @@ function isWitnessOrAbsent(value: unknown): boolean {
   const witness = fieldsOf(value);
   const id = witness?.['id'];
   return isBytes(witness?.['offset']) && typeof id === 'string' && /^[0-9a-f]{32}$/.test(id);
+}
+
+function isOriginOrAbsent(value: unknown): boolean {
+  const origin = fieldsOf(value);
+  if (value === undefined) return true;
+  const at = origin?.['at'];
+  return isTexts([origin?.['key'], origin?.['contentId']]) && (at === undefined || typeof at === 'string');
+}
+
+function isKeptOrAbsent(value: unknown): boolean {
+  return value === undefined || (Array.isArray(value) && value.every(isKept));
+}
+
+function isKept(value: unknown): boolean {
+  const kept = fieldsOf(value);
+  return isBytes(kept?.['offset']) && isBytes(kept?.['length']) && typeof kept?.['at'] === 'string';
 }

@@ -51,7 +51,13 @@ for (const command of COMMANDS) {
 test('help shows what the value of an option is', () => {
   const { stdout } = cli.run(['clone', '--help']);
   assert.match(cli.run(['inspect', '--help']).stdout, /--at PLACES /);
-  for (const option of ['--only NUMBERS', '--detect hash|compare', '--overwrite-target ID', '--sector-size BYTES']) {
+  for (const option of [
+    '--only NUMBERS',
+    '--detect hash|compare',
+    '--overwrite-target ID',
+    '--sector-size BYTES',
+    '--rescue-time DURATION',
+  ]) {
     assert.ok(stdout.includes(option), option);
   }
 });
@@ -67,6 +73,8 @@ const WRONG: readonly (readonly [words: readonly string[], problem: RegExp, hint
   [['clone', '--only', '0', 'a', 'b'], /--only 0: wanted are partition numbers/, /--help/],
   [['clone', '--detect', 'magic', 'a', 'b'], /--detect magic: wanted is hash or compare/, /--help/],
   [['clone', '--sector-size', '520', 'a', 'b'], /--sector-size 520: wanted is 512 or 4096/, /--help/],
+  [['clone', '--rescue-time', '2h', 'a', 'b'], /--rescue-time 2h: this option needs --rescue/, /--help/],
+  [['clone', '--rescue', '--rescue-time', 'soon', 'a', 'b'], /--rescue-time soon: wanted is a time/, /--help/],
   [['verify', 'a'], /not enough positional arguments/, /ectype verify --help/],
   [['inspect'], /not enough positional arguments/, /ectype inspect --help/],
   [['inspect', ''], /"" names neither a disk nor a partition/, /\/dev\/sdb/],

@@ -179,7 +179,7 @@ test('what lies where a superblock would lie is looked at closely', async () => 
   for (const [name, bytes] of Object.entries(nothing)) {
     assert.equal(
       await identify(memoryTarget(bytes)),
-      { recognised: undefined, foreign: undefined, unrecognised: 'no known file system' },
+      { recognised: undefined, foreign: undefined, unrecognised: 'no known file system', isUnreadable: false },
       name,
     );
   }

@@ -90,7 +90,7 @@ export function cannotRead(name: string, offset: Bytes, length: Bytes, cause: un
   return new ToolError({
     code: 'device.cannot-read',
     message: `cannot read ${place(name, offset)}: ${describeCause(cause)}`,
-    hint: 'Check the cable and the health of the disk (smartctl -a)',
+    hint: 'Check the cable and the health of the disk (smartctl -a); `ectype clone --rescue` goes on over unreadable sectors, with --forensic even without a readable partition table',
     details: { name, offset, length, errno: errnoOf(cause) },
     cause,
   });

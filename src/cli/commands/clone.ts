@@ -1,4 +1,6 @@
 import { Command, Option } from 'clipanion';
+import { EXIT_STATUS } from '../../base/tool-error.js';
+import type { RescueWish } from '../../operation/clone-types.js';
 import { BaseCommand, parseNumbers, parseSectorSize } from '../base-command.js';
 
 export class CloneCommand extends BaseCommand {
@@ -16,14 +18,21 @@ export class CloneCommand extends BaseCommand {
       Of page, hibernation and swap files only the place is copied: they read as zeros on the target. The plan lists
       them; --keep-excluded copies them. While a computer hibernates on the source nothing is left out.
 
+      The first unreadable sector of A ends the run. With --rescue everything that reads well is copied first; then what
+      does not is gone over down to single sectors, and tried again. A block that cannot be read keeps what an earlier run
+      of the same source put there; without one its unreadable sectors become zeros, and later runs try them again. What
+      was unreadable is listed, and written to a mapfile in the format of GNU ddrescue.
+
       Exit status: 0 done; 2 wrong usage; 3 refused, nothing was written; 4 a disk failed; 5 a file system cannot be
-      copied as it is; 7 verification found differences; 130 stopped (run it again: it goes on).
+      copied as it is; 7 verification found differences; 8 done, but parts of the source were unreadable; 130 stopped
+      (run it again: it goes on).
     `,
     examples: [
       ['Move to a new disk', 'ectype clone /dev/sda /dev/nvme0n1'],
       ['See what would happen', 'ectype clone --dry-run /dev/sda /dev/nvme0n1'],
       ['Keep a standby fresh from a script', 'ectype clone --yes /dev/disk/by-id/ata-A /dev/disk/by-id/ata-B'],
       ['One partition', 'ectype clone /dev/sda#2 /dev/sdb#3'],
+      ['Save what a dying disk still gives', 'ectype clone --rescue --rescue-time 4h /dev/sda /dev/sdb'],
     ],
   });
 
@@ -43,6 +52,14 @@ export class CloneCommand extends BaseCommand {
     description: 'hash: read the source, trust the block map where it can be trusted; compare: read both sides',
   });
   verify = Option.Boolean('--verify', false, { description: 'Read the target again at the end and check every block' });
+  rescue = Option.Boolean('--rescue', false, { description: 'Go on over unreadable sectors of the source' });
+  rescueRetries = Option.String('--rescue-retries', {
+    description: 'With --rescue: passes over bad sectors; default 1',
+  });
+  rescueTime = Option.String('--rescue-time', {
+    description: 'With --rescue: time for all passes after the first, such as 30m or 2h; default unlimited',
+  });
+  mapfile = Option.String('--mapfile', { description: 'With --rescue: where the ddrescue mapfile goes' });
   overwriteTarget = Option.String('--overwrite-target', {
     description: 'Serial number, path or disk GUID of the target that may be overwritten whatever it holds',
   });
@@ -57,6 +74,7 @@ export class CloneCommand extends BaseCommand {
     const only = await parseNumbers('--only', this.only);
     const sectorSize = await parseSectorSize(this.sectorSize);
     const detect = await this.#detect();
+    const rescue = await this.#rescue();
     const { report, close } = reporter({ json: this.json, quiet: this.quiet, ...this.context });
     try {
       const result = await this.withSignal((signal) =>
@@ -70,6 +88,7 @@ export class CloneCommand extends BaseCommand {
           keepExcluded: this.keepExcluded,
           excludePageFiles: this.excludePageFiles,
           verify: this.verify,
+          rescue,
           overwriteTarget: this.overwriteTarget,
           dryRun: this.dryRun,
           assumeYes: this.yes,
@@ -86,10 +105,15 @@ export class CloneCommand extends BaseCommand {
       if (this.json)
         this.printJson(result.run ? { event: 'result', ...result.run } : { event: 'plan', ...result.plan });
       else this.print(result.run ? resultText(result.plan, result.run) : planText(result.plan));
-      return 0;
+      return result.run?.unreadable ? EXIT_STATUS.incomplete : 0;
     } finally {
       close();
     }
+  }
+
+  async #rescue(): Promise<RescueWish | undefined> {
+    const { parseRescue } = await import('../rescue-options.js');
+    return parseRescue(this.rescue, { retries: this.rescueRetries, time: this.rescueTime, mapfile: this.mapfile });
   }
 
   async #detect(): Promise<'hash' | 'compare' | undefined> {

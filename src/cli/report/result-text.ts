@@ -4,18 +4,20 @@ import type { Amounts } from '../../base/report.js';
 import { formatBytes, formatDuration } from '../../base/units.js';
 import type { ClonePlan, CloneRunResult } from '../../operation/clone-types.js';
 import type { VerifyResult } from '../../operation/verify.js';
+import { rescueText } from './rescue-text.js';
 
 export function resultText({ source, target, scope }: ClonePlan, run: CloneRunResult): string {
   const lines = [
     run.changed
-      ? `${target.path} is a clone of ${source.path}.`
-      : `${target.path} already was a clone of ${source.path}: nothing was written to it.`,
+      ? `${target.path} is a clone of ${source.path}${run.unreadable ? ', as far as that could be read' : ''}.`
+      : `${target.path} already was a clone of ${source.path}${run.unreadable ? ', as far as that could be read' : ''}: nothing was written to it.`,
     amountsLine(run.amounts, run.seconds),
   ];
   if (run.excludedBytes > 0)
     lines.push(`Left out: ${formatBytes(run.excludedBytes)} of page, hibernation and swap files are zeros there.`);
   if (run.verified !== undefined)
     lines.push(`Verified: ${formatBytes(run.verified)} were read again from the target and are right.`);
+  if (run.unreadable) lines.push(...rescueText(run.unreadable));
   lines.push(...run.warnings.map((warning) => `warning: ${warning}`));
   const twins = scope === 'disk' && source.kind !== 'file' && target.kind !== 'file';
   if (twins && run.changed) {
