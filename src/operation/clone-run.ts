@@ -120,13 +120,14 @@ async function run(context: Run): Promise<CloneRunResult> {
   const busy = session.armed && prepared.scope === 'disk' ? target.medium.rereadTable() : undefined;
   const warnings =
     busy === undefined ? [] : [`the kernel still shows the old partitions of ${target.place.name} (${busy})`];
+  const unreadable = await rescue?.finish(warnings);
   return {
     seconds: secondsSince(start),
     amounts: sumOf(counted),
     changed: session.armed,
     verified,
     warnings,
-    unreadable: await rescue?.finish(),
+    unreadable,
   };
 }
 

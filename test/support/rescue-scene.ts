@@ -73,8 +73,8 @@ function rescueScene(own: string, disk: SmallDisk, versions: readonly [Buffer, B
 /** Blocks of the partition that hold data in both versions, and not the same. */
 export function changedBlocks({ offset, length }: Extent, [one, two]: readonly [Buffer, Buffer]): Extent[] {
   const found: Extent[] = [];
-  // The first ones are under the marker, the last one may be short.
-  for (let at = 4 * BLOCK; at + BLOCK < length; at += BLOCK) {
+  // The ends are looked at before anything is copied.
+  for (let at = 9 * BLOCK; at + 4 * BLOCK < length; at += BLOCK) {
     const place = { offset: offset + at, length: BLOCK };
     const [a, b] = [one, two].map((bytes) => bytes.subarray(place.offset, place.offset + BLOCK));
     const isFull = (bytes: Buffer | undefined): boolean => {
