@@ -36,11 +36,15 @@ export interface RescueScene {
 export function rescueScenes(folder: string, seed: number): () => RescueScene {
   const disk = smallDisk(folder, { unrecognised: 6, ext4: 12 });
   const random = randomFrom(seed);
-  const made = [disk.version(random), disk.version(random)] as const;
+  const first = disk.version(random);
+  let second = disk.version(random);
+  while ([disk.raw, disk.ext4].some((part) => changedBlocks(part, [first, second]).length === 0)) {
+    second = disk.version(random); // a few seeds in a hundred
+  }
   let count = 0;
   return () => {
     count += 1;
-    return rescueScene(join(folder, `scene-${count}`), disk, [Buffer.from(made[0]), Buffer.from(made[1])]);
+    return rescueScene(join(folder, `scene-${count}`), disk, [Buffer.from(first), Buffer.from(second)]);
   };
 }
 
