@@ -127,6 +127,7 @@ async function run(context: Run): Promise<CloneRunResult> {
   const busy = session.armed && prepared.scope === 'disk' ? target.medium.rereadTable() : undefined;
   const warnings =
     busy === undefined ? [] : [`the kernel still shows the old partitions of ${target.place.name} (${busy})`];
+  const unreadable = await rescue?.finish(warnings);
   return {
     seconds: secondsSince(start),
     amounts: sumOf(counted),
@@ -134,7 +135,7 @@ async function run(context: Run): Promise<CloneRunResult> {
     excludedBytes: excludedBytes(prepared.layout),
     verified,
     warnings,
-    unreadable: await rescue?.finish(),
+    unreadable,
   };
 }
 

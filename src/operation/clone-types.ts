@@ -150,6 +150,7 @@ export interface Unreadable {
   readonly kept: Bytes;
   readonly rebuilt: Bytes;
   readonly volumes: readonly UnreadableVolume[];
+  /** Empty if it could not be written. */
   readonly mapfile: string;
 }
 

@@ -3,6 +3,7 @@
 
 import { join } from 'node:path';
 import type { Report } from '../base/report.js';
+import { ToolError } from '../base/tool-error.js';
 import { formatBytes } from '../base/units.js';
 import type { PlacedVolume } from '../engine/commit.js';
 import type { RescueOptions, RescuePass } from '../engine/rescue-passes.js';
@@ -50,10 +51,16 @@ export class Rescue {
     return this.#isDamaged() ? { kept: keptExtents(this.#findings()) } : undefined;
   }
 
-  /** The run is committed. */
-  async finish(): Promise<Unreadable | undefined> {
+  /** The run is committed: a mapfile that cannot be written does not undo that, but is told in `warnings`. */
+  async finish(warnings: string[]): Promise<Unreadable | undefined> {
     const found = await unreadable(this.#findings());
-    const mapfile = await this.#write(true);
+    let mapfile = '';
+    try {
+      mapfile = await this.#write(true);
+    } catch (error) {
+      if (!(error instanceof ToolError)) throw error;
+      warnings.push(`there is no mapfile: ${error.message}`);
+    }
     return found && { ...found, mapfile };
   }
 

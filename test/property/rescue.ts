@@ -110,6 +110,7 @@ async function demandModel({ target, model }: World, digests: Buffer, name: stri
 
 test('a source that decays and heals, run after run', async () => {
   const random = randomFrom(SEED);
+  const inline = inlineExecutor(); // one set of buffers for all rounds
   for (let round = 0; round < rounds({ short: 15, long: 1500 }); round += 1) {
     const size = random.pick([3 * BLOCK + 700 - 188, 40 * BLOCK, PAGE_LENGTH + 5 * BLOCK]);
     const source = random.bytes(size);
@@ -137,7 +138,6 @@ test('a source that decays and heals, run after run', async () => {
       });
       const damage = new Damage(map);
       const volume = volumeOf({ source: failing, target, used: world.used, map, mode });
-      const inline = inlineExecutor();
       const rescued = { ...volume, discardFree: false, rescue: { keep, damage } };
       await copy([rescued], {
         sink: 'write',

@@ -36,11 +36,15 @@ export interface RescueScene {
 export function rescueScenes(folder: string, seed: number): () => RescueScene {
   const disk = smallDisk(folder, { unrecognised: 6, ext4: 12 });
   const random = randomFrom(seed);
-  const made = [disk.version(random), disk.version(random)] as const;
+  const first = disk.version(random);
+  let second = disk.version(random);
+  while ([disk.raw, disk.ext4].some((part) => changedBlocks(part, [first, second]).length === 0)) {
+    second = disk.version(random); // a few seeds in a hundred
+  }
   let count = 0;
   return () => {
     count += 1;
-    return rescueScene(join(folder, `scene-${count}`), disk, [Buffer.from(made[0]), Buffer.from(made[1])]);
+    return rescueScene(join(folder, `scene-${count}`), disk, [Buffer.from(first), Buffer.from(second)]);
   };
 }
 
@@ -73,8 +77,8 @@ function rescueScene(own: string, disk: SmallDisk, versions: readonly [Buffer, B
 /** Blocks of the partition that hold data in both versions, and not the same. */
 export function changedBlocks({ offset, length }: Extent, [one, two]: readonly [Buffer, Buffer]): Extent[] {
   const found: Extent[] = [];
-  // The first ones are under the marker, the last one may be short.
-  for (let at = 4 * BLOCK; at + BLOCK < length; at += BLOCK) {
+  // The ends are looked at before anything is copied.
+  for (let at = 9 * BLOCK; at + 4 * BLOCK < length; at += BLOCK) {
     const place = { offset: offset + at, length: BLOCK };
     const [a, b] = [one, two].map((bytes) => bytes.subarray(place.offset, place.offset + BLOCK));
     const isFull = (bytes: Buffer | undefined): boolean => {

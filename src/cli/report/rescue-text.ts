@@ -18,7 +18,7 @@ export function rescueText({ bytes, zeros, kept, rebuilt, volumes, mapfile }: Un
   return [
     `${formatBytes(bytes)} of the source could not be read, in ${places} ${places === 1 ? 'place' : 'places'}: ${fates.join('; ')}.`,
     ...volumes.flatMap(volumeLines),
-    `The mapfile (GNU ddrescue) is ${mapfile}.`,
+    ...(mapfile ? [`The mapfile (GNU ddrescue) is ${mapfile}.`] : []),
     'Run the same command again to try once more; what can be read then is brought up to date.',
   ];
 }
