@@ -51,8 +51,10 @@ function runFile(file) {
       const died = status !== 0 && total === passed;
       const failed = total - passed + (died || total === 0 ? 1 : 0);
       const seconds = ((Date.now() - start) / 1000).toFixed(1);
+      const [seed = ''] = /^seed \d+/m.exec(output) ?? [];
+      const name = relative(join(root, 'dist/test'), file);
       console.log(
-        `${failed === 0 ? 'ok    ' : 'FAILED'} ${relative(join(root, 'dist/test'), file)}  ${passed} passed, ${seconds} s`,
+        `${failed === 0 ? 'ok    ' : 'FAILED'} ${name}  ${passed} passed, ${seconds} s${seed && `, ${seed}`}`,
       );
       if (failed > 0) console.log(`${output}\nended with ${signal ?? status}\n`);
       resolve({ passed, failed });
@@ -60,6 +62,7 @@ function runFile(file) {
   });
 }
 
+const began = Date.now();
 const queue = testFiles();
 let passed = 0;
 let failed = 0;
@@ -71,5 +74,6 @@ async function worker() {
   }
 }
 await Promise.all(Array.from({ length: PARALLEL }, worker));
+console.log(`all of it took ${((Date.now() - began) / 1000).toFixed(0)} s`);
 console.log(`${passed} passed, ${failed} failed`);
 process.exitCode = failed > 0 || passed === 0 ? 1 : 0;
