@@ -178,7 +178,11 @@ const HIBERNATED: readonly (readonly [string, Buffer, FilesystemState['kind']])[
   ['hiberfil.sys', Buffer.concat([Buffer.from('hibr'), Buffer.alloc(9000)]), 'hibernated'],
   ['HIBERFIL.SYS', Buffer.concat([Buffer.from('HIBR'), Buffer.alloc(9000)]), 'hibernated'],
   ['hiberfil.sys', Buffer.from('short'), 'hibernated'],
-  ['hiberfil.sys', Buffer.concat([Buffer.from('wake'), Buffer.alloc(9000)]), 'clean'],
+  // Restoring began and may be tried again: the session still counts.
+  ['hiberfil.sys', Buffer.concat([Buffer.from('wake'), Buffer.alloc(9000)]), 'hibernated'],
+  ['hiberfil.sys', Buffer.concat([Buffer.from('WAKE'), Buffer.alloc(9000)]), 'hibernated'],
+  ['hiberfil.sys', Buffer.concat([Buffer.from('RSTR'), Buffer.alloc(9000)]), 'hibernated'],
+  ['hiberfil.sys', Buffer.concat([Buffer.from('link'), Buffer.alloc(9000)]), 'hibernated'],
   ['hiberfil.sys', Buffer.alloc(9000), 'clean'],
   ['hiberfil.sys.old', Buffer.concat([Buffer.from('hibr'), Buffer.alloc(9000)]), 'clean'],
 ];
