@@ -20,7 +20,7 @@ import { scratchFolder } from '../support/scratch.js';
 import { SparseBytes } from '../support/sparse-bytes.js';
 
 const scratch = scratchFolder();
-const ROUNDS = rounds({ short: 1000, long: 20_000 });
+const ROUNDS = rounds({ short: 400, long: 20_000 });
 const LARGEST_READ = 64 * KiB;
 const MOST_READ = 64 * MiB;
 const EXTREMES = [0, 1, 2, 7, 0x7f, 0xa8, 0xa9, 0xc0, 0xff, 0x7fff, 0xffff, 0x7fffffff, 0xffffffff, 0x80000000];

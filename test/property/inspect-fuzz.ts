@@ -20,7 +20,7 @@ import { rounds } from '../support/scale.js';
 import { scratchFolder } from '../support/scratch.js';
 
 const MiB = 1 << 20;
-const ROUNDS = rounds({ short: 2000, long: 100_000 });
+const ROUNDS = rounds({ short: 1200, long: 100_000 });
 const MAX_MS = 4000;
 const MAX_GROWTH = 400 * MiB;
 const random = randomFrom(SEED);

@@ -61,7 +61,7 @@ function builtImage(version: 4 | 5): Image {
     bytes: flatten(built),
     places,
     checksummed: version === 5,
-    rounds: rounds({ short: 3000, long: 20_000 }),
+    rounds: rounds({ short: 1200, long: 20_000 }),
   };
 }
 
@@ -88,7 +88,7 @@ function realImage(): Image {
   const log = group * groupLength + (start % 2 ** xfsField(path, 'agblklog')) * 1024;
   places.push({ offset: log, length: 64 * 1024, kind: 'log', head: 1024 });
   assert.ok(places.filter(({ kind }) => kind === 'btree').length > 5);
-  return { name: 'made by mkfs.xfs', bytes, places, checksummed: true, rounds: rounds({ short: 1000, long: 10_000 }) };
+  return { name: 'made by mkfs.xfs', bytes, places, checksummed: true, rounds: rounds({ short: 600, long: 10_000 }) };
 }
 
 function groupPlaces(shape: { sectorSize: number; groupLength: number; groupCount: number }): Place[] {
