@@ -12,6 +12,7 @@ import { xfs } from '../../src/filesystem/xfs/plugin.js';
 import { type Extent, extentEnd } from '../../src/map/extent.js';
 import { memoryTarget } from '../../src/source/memory.js';
 import type { Source } from '../../src/source/types.js';
+import { manyRounds } from '../support/many-rounds.js';
 import { type Random, randomFrom, SEED } from '../support/random.js';
 import { run } from '../support/run.js';
 import { rounds } from '../support/scale.js';
@@ -176,26 +177,20 @@ for (const [index, image] of [builtImage(4), builtImage(5), realImage()].entries
     const intact = await exercise(image.bytes);
     assert.ok(intact);
     let maps = 0;
-    let slowest = 0;
-    const rss = process.memoryUsage().rss;
-    for (let round = 0; round < image.rounds; round += 1) {
+    await manyRounds(image.name, image.rounds, async () => {
       const place = random.chance(0.3) ? SUPERBLOCK : random.pick(image.places);
       const target = image.bytes.subarray(place.offset, place.offset + place.length);
       const old = Buffer.from(target);
       const kind = image.checksummed && random.chance(0.7) ? place.kind : 'log';
       damage(target, place, random);
       if (kind !== 'log') sealXfs(target, kind);
-      const started = performance.now();
       const used = await exercise(image.bytes);
-      slowest = Math.max(slowest, performance.now() - started);
       if (used) maps += 1;
       if (used && image.checksummed && kind === 'log') assert.equal(used, intact, 'damage went unseen');
       old.copy(target);
-    }
-    const grown = Math.round((process.memoryUsage().rss - rss) / MiB);
-    console.log(`${image.name}: ${maps} maps, slowest ${Math.round(slowest)} ms, memory +${grown} MiB`);
-    assert.ok(slowest < 5000, `one round took ${Math.round(slowest)} ms`);
-    assert.ok(maps > 0 && maps < image.rounds && grown < 200);
+    });
+    console.log(`${image.name}: ${maps} maps`);
+    assert.ok(maps > 0 && maps < image.rounds);
   });
 }
 
