@@ -122,7 +122,7 @@ async function roundTrip(layout: Layout): Promise<void> {
   const copy = join(scratch, `${number}.copy`);
   const random = randomFrom(SEED + number);
   if (layout.make) layout.make(image, random);
-  else makeBtrfs([image], layout.size ?? 256 * MiB, layout.options ?? []);
+  else makeBtrfs([image], layout.size ?? 176 * MiB, layout.options ?? []);
   const fill = (folder: string): Map<string, string> => {
     fillWithHistory(folder, random, 24 * MiB);
     layout.more?.(folder, random);

@@ -1,6 +1,6 @@
 // NTFS states and tokens, made by ntfs-3g and by the byte.
 
-import { closeSync, copyFileSync, openSync, readFileSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, copyFileSync, openSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -9,6 +9,7 @@ import { ntfs } from '../../src/filesystem/ntfs/plugin.js';
 import type { FilesystemState } from '../../src/filesystem/plugin.js';
 import { fileSource } from '../support/file-source.js';
 import { withNtfsMounted } from '../support/ntfs-mount.js';
+import { attributeOffset, recordOffset, restartPage } from '../support/ntfs-structures.js';
 import { fillFolder, makeNtfs } from '../support/ntfs-volume.js';
 import { randomFrom, SEED } from '../support/random.js';
 import { run, tryRun } from '../support/run.js';
@@ -16,9 +17,6 @@ import { scratchFolder } from '../support/scratch.js';
 
 const MiB = 1 << 20;
 const CLUSTER = 4096;
-const RECORD = 1024;
-/** Where the restart area lies in a restart page. */
-const AREA = 48;
 const scratch = scratchFolder();
 const pristine = join(scratch, 'pristine');
 const image = join(scratch, 'image');
@@ -56,61 +54,8 @@ function poke(offset: number, bytes: Buffer | number[]): void {
   closeSync(fd);
 }
 
-/** Offset of an MFT record; the table's first part lies in one piece. */
-function recordOffset(number: number): number {
-  return Number(readFileSync(image).readBigUInt64LE(0x30)) * CLUSTER + number * RECORD;
-}
-
-/** Offset of a resident attribute's value, or of a non-resident attribute's first cluster. */
-function attributeOffset(number: number, type: number): number {
-  const bytes = readFileSync(image);
-  const record = recordOffset(number);
-  for (let at = record + bytes.readUInt16LE(record + 20); bytes.readUInt32LE(at) !== 0xffffffff; ) {
-    if (bytes.readUInt32LE(at) === type) {
-      if (bytes[at + 8] === 0) return at + bytes.readUInt16LE(at + 20);
-      const runs = at + bytes.readUInt16LE(at + 32);
-      const header = bytes.readUInt8(runs);
-      return bytes.readIntLE(runs + 1 + (header & 15), header >> 4) * CLUSTER;
-    }
-    at += bytes.readUInt32LE(at + 4);
-  }
-  throw new Error('no such attribute');
-}
-
 function setVolumeFlags(flags: number): void {
-  poke(attributeOffset(3, 0x70) + 10, [flags & 255, flags >> 8]);
-}
-
-/** A restart page of 4096 bytes with one client, as Windows writes it. */
-function restartPage({ minor = 1, major = 1, client = 0xffff, flags = 0, lsn = 100 }): Buffer {
-  const page = Buffer.alloc(4096);
-  page.write('RSTR', 0, 'latin1');
-  page.writeUInt16LE(30, 4);
-  page.writeUInt16LE(9, 6);
-  page.writeUInt32LE(4096, 16);
-  page.writeUInt32LE(4096, 20);
-  page.writeUInt16LE(AREA, 24);
-  page.writeInt16LE(minor, 26);
-  page.writeInt16LE(major, 28);
-  const area = page.subarray(AREA);
-  area.writeUInt32LE(lsn, 0);
-  area.writeUInt16LE(1, 8);
-  area.writeUInt16LE(client === 0 ? 0xffff : 0, 10);
-  area.writeUInt16LE(client, 12);
-  area.writeUInt16LE(flags, 14);
-  area.writeUInt32LE(67 - 21, 16);
-  area.writeUInt16LE(48 + 160, 20);
-  area.writeUInt16LE(48, 22);
-  area.writeUInt32LE(MiB, 24);
-  area.writeUInt16LE(48, 36);
-  area.writeUInt16LE(64, 38);
-  area.writeUInt32LE(0xffffffff, 48 + 16);
-  page.writeUInt16LE(7, 30);
-  for (let stride = 0; stride < 8; stride += 1) {
-    page.copy(page, 32 + stride * 2, stride * 512 + 510, stride * 512 + 512);
-    page.writeUInt16LE(7, stride * 512 + 510);
-  }
-  return page;
+  poke(attributeOffset(image, 3, 0x70) + 10, [flags & 255, flags >> 8]);
 }
 
 test('clean after a proper unmount', async () => {
@@ -135,7 +80,7 @@ test('ntfsfix marks a volume dirty for chkdsk, and is believed', async () => {
 });
 
 test('$LogFile: closed, open, empty, version 2.0, torn', async () => {
-  const log = attributeOffset(2, 0x80);
+  const log = attributeOffset(image, 2, 0x80);
   const judge = async (first: Buffer, second: Buffer): Promise<string> => {
     poke(log, Buffer.alloc(64 * 1024));
     poke(log, first);
@@ -159,7 +104,7 @@ test('$LogFile: closed, open, empty, version 2.0, torn', async () => {
 
 test('ntfs-3g judges the same logs the same way', async () => {
   const PROBED = { clean: 0, hibernated: 14, dirty: 15 } as const;
-  const log = attributeOffset(2, 0x80);
+  const log = attributeOffset(image, 2, 0x80);
   const cases = [
     { page: {}, kind: 'clean' },
     { page: { client: 0 }, kind: 'dirty' },
@@ -178,7 +123,11 @@ const HIBERNATED: readonly (readonly [string, Buffer, FilesystemState['kind']])[
   ['hiberfil.sys', Buffer.concat([Buffer.from('hibr'), Buffer.alloc(9000)]), 'hibernated'],
   ['HIBERFIL.SYS', Buffer.concat([Buffer.from('HIBR'), Buffer.alloc(9000)]), 'hibernated'],
   ['hiberfil.sys', Buffer.from('short'), 'hibernated'],
-  ['hiberfil.sys', Buffer.concat([Buffer.from('wake'), Buffer.alloc(9000)]), 'clean'],
+  // Restoring began and may be tried again: the session still counts.
+  ['hiberfil.sys', Buffer.concat([Buffer.from('wake'), Buffer.alloc(9000)]), 'hibernated'],
+  ['hiberfil.sys', Buffer.concat([Buffer.from('WAKE'), Buffer.alloc(9000)]), 'hibernated'],
+  ['hiberfil.sys', Buffer.concat([Buffer.from('RSTR'), Buffer.alloc(9000)]), 'hibernated'],
+  ['hiberfil.sys', Buffer.concat([Buffer.from('link'), Buffer.alloc(9000)]), 'hibernated'],
   ['hiberfil.sys', Buffer.alloc(9000), 'clean'],
   ['hiberfil.sys.old', Buffer.concat([Buffer.from('hibr'), Buffer.alloc(9000)]), 'clean'],
 ];
@@ -218,14 +167,14 @@ test('a $Bitmap that calls $MFT free is refused', async () => {
   const source = fileSource(image);
   const info = await ntfs.probe(source);
   assert.ok(info);
-  const mft = recordOffset(0) / CLUSTER;
-  const bitmap = attributeOffset(6, 0x80);
+  const mft = recordOffset(image, 0) / CLUSTER;
+  const bitmap = attributeOffset(image, 6, 0x80);
   poke(bitmap + (mft >> 3), [0]);
   await rejects(ntfs.openAllocationMap(source, info));
 });
 
 test('a torn MFT record is damage, not a crash', async () => {
-  poke(recordOffset(5) + 510, [0xab, 0xcd]);
+  poke(recordOffset(image, 5) + 510, [0xab, 0xcd]);
   assert.is((await state()).kind, 'dirty');
 });
 

@@ -14,13 +14,14 @@ import type { Source } from '../../src/source/types.js';
 import { addFragmented, addSmallFiles, addSnapshots } from '../support/btrfs-corpus.js';
 import { makeBtrfs, mounted } from '../support/btrfs-image.js';
 import { nodesOf, type PlacedNode, seal } from '../support/btrfs-nodes.js';
+import { manyRounds } from '../support/many-rounds.js';
 import { type Random, randomFrom, SEED } from '../support/random.js';
 import { rounds } from '../support/scale.js';
 import { scratchFolder } from '../support/scratch.js';
 import { SparseBytes } from '../support/sparse-bytes.js';
 
 const scratch = scratchFolder();
-const ROUNDS = rounds({ short: 1000, long: 20_000 });
+const ROUNDS = rounds({ short: 400, long: 20_000 });
 const LARGEST_READ = 64 * KiB;
 const MOST_READ = 64 * MiB;
 const EXTREMES = [0, 1, 2, 7, 0x7f, 0xa8, 0xa9, 0xc0, 0xff, 0x7fff, 0xffff, 0x7fffffff, 0xffffffff, 0x80000000];
@@ -53,6 +54,15 @@ const RECIPES: readonly Recipe[] = [
   { name: 'RAID10 over RAID1C4', options: ['-m', 'raid1c4', '-d', 'raid10'], devices: 4 },
   { name: 'RAID5 over RAID1C3', options: ['-m', 'raid1c3', '-d', 'raid5'], devices: 3 },
 ];
+
+const made = new Map<string, Image>();
+
+/** Made once: every test leaves it as it was. */
+function imageOf(recipe: Recipe): Image {
+  const image = made.get(recipe.name) ?? newImage(recipe);
+  made.set(recipe.name, image);
+  return image;
+}
 
 function newImage({ name, options, devices = 1, nodeSize = 16 * KiB, checksumType = 0 }: Recipe): Image {
   const paths = Array.from({ length: devices }, (_, index) => join(scratch, `${name} ${index}.img`));
@@ -166,36 +176,29 @@ async function exercise(bytes: SparseBytes): Promise<Extent[] | undefined> {
 
 for (const [index, recipe] of RECIPES.entries()) {
   test(`damage: ${recipe.name}`, async () => {
-    const image = newImage(recipe);
+    const image = imageOf(recipe);
     const random = randomFrom(SEED + index);
     const intact = await exercise(image.bytes);
     assert.ok(intact);
     let maps = 0;
-    let slowest = 0;
-    const rss = process.memoryUsage().rss;
-    for (let round = 0; round < ROUNDS; round += 1) {
+    await manyRounds(image.name, ROUNDS, async () => {
       const sealed = random.chance(0.8);
       const undo = [damage(image, random, sealed)];
       if (random.chance(0.2)) undo.push(damage(image, random, sealed));
-      const started = performance.now();
       const used = await exercise(image.bytes);
-      slowest = Math.max(slowest, performance.now() - started);
       if (used) maps += 1;
       if (used && !sealed) assert.equal(used, intact, 'damage went unseen');
       for (const action of undo.reverse()) action();
-    }
+    });
     assert.equal(await exercise(image.bytes), intact);
-    const grown = process.memoryUsage().rss - rss;
-    assert.ok(slowest < 5000, `one round took ${Math.round(slowest)} ms`);
-    assert.ok(grown < 256 * MiB, `memory grew by ${grown} bytes`);
-    console.log(`${image.name}: ${ROUNDS} rounds, ${maps} maps, slowest ${Math.round(slowest)} ms`);
+    console.log(`${image.name}: ${maps} maps`);
   });
 }
 
 test('any window shows the same as the whole', async () => {
   const random = randomFrom(SEED);
   for (const recipe of RECIPES.filter(({ name }) => /deep|DUP|RAID/.test(name))) {
-    const { bytes } = newImage(recipe);
+    const { bytes } = imageOf(recipe);
     const volume = bounded(bytes);
     const info = await btrfs.probe(volume);
     assert.ok(info);

@@ -7,14 +7,13 @@ import * as assert from 'uvu/assert';
 import { exfat } from '../../src/filesystem/exfat/plugin.js';
 import { askEverything, damage } from '../support/damage.js';
 import { exfatLayout, fillExfat, makeExfat, sealExfat, withExfatMounted } from '../support/exfat-volume.js';
+import { manyRounds } from '../support/many-rounds.js';
 import { randomFrom, SEED } from '../support/random.js';
 import { rounds } from '../support/scale.js';
 import { scratchFolder } from '../support/scratch.js';
 
 const MiB = 1 << 20;
-const MAX_MS = 3000;
-const MAX_GROWTH = 300 * MiB;
-const ROUNDS = rounds({ short: 1500, long: 20_000 });
+const ROUNDS = rounds({ short: 800, long: 20_000 });
 const scratch = scratchFolder();
 const random = randomFrom(SEED);
 
@@ -32,32 +31,21 @@ for (const clusterSize of [512, 4096]) {
   });
 
   test(`clusters of ${clusterSize}: ${ROUNDS} damaged volumes`, async () => {
-    const before = process.memoryUsage().rss;
     let unusual = 0;
-    let slowest = 0;
-    for (let round = 0; round < ROUNDS; round += 1) {
+    await manyRounds(`clusters of ${clusterSize}`, ROUNDS, async () => {
       const offset = random.pick([64, 64, table, table + random.below(3000), heap, root, heap + random.below(MiB)]);
       const repair = damage(bytes, offset, offset === 64 ? 56 : offset === table ? 64 : 512, random);
       if (offset === 64 && bytes.readUInt8(108) <= 12) sealExfat(bytes);
-      const started = performance.now();
       try {
         const outcome = await askEverything(exfat, bytes);
         if (!outcome.mapped) unusual += 1;
-      } catch (error) {
-        throw new Error(`round ${round} of seed ${SEED}, at ${offset}`, { cause: error });
       } finally {
         repair();
         boot.copy(bytes);
       }
-      slowest = Math.max(slowest, performance.now() - started);
-    }
-    const growth = process.memoryUsage().rss - before;
-    console.log(
-      `${unusual} of ${ROUNDS} refused, slowest ${slowest.toFixed(0)} ms, ${(growth / MiB).toFixed(0)} MiB more`,
-    );
+    });
+    console.log(`${unusual} of ${ROUNDS} refused`);
     assert.ok(unusual > ROUNDS / 50 && unusual < ROUNDS);
-    assert.ok(slowest < MAX_MS);
-    assert.ok(growth < MAX_GROWTH);
   });
 }
 

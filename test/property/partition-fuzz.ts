@@ -6,13 +6,15 @@ import { ToolError } from '../../src/base/tool-error.js';
 import { fitTable, gapsOf, structures } from '../../src/partition/layout.js';
 import { readTable } from '../../src/partition/read.js';
 import type { Source } from '../../src/source/types.js';
+import { manyRounds } from '../support/many-rounds.js';
 import { buildGpt, emptyFile, fileBytes, imageBytes, memoryDisk, sealHeader } from '../support/partition-disk.js';
 import { type Random, randomFrom, SEED } from '../support/random.js';
 import { run } from '../support/run.js';
+import { rounds } from '../support/scale.js';
 import { scratchFolder } from '../support/scratch.js';
 
 const MiB = 1 << 20;
-const ROUNDS = 2000;
+const ROUNDS = rounds({ short: 1000, long: 10_000 });
 
 /** Fails if a reader asks for more than it could need of any table. */
 function bounded(disk: Source): Source {
@@ -68,7 +70,7 @@ async function fuzz(
 ) {
   const random = randomFrom(SEED);
   let read = 0;
-  for (let round = 0; round < ROUNDS; round += 1) {
+  await manyRounds(name, ROUNDS, async (round) => {
     const undo: [number, number][] = [];
     const put = (at: number, value: number): void => {
       undo.push([at, original.readUInt8(at)]);
@@ -91,7 +93,7 @@ async function fuzz(
     }
     for (const [at, crc] of seals) original.writeUInt32LE(crc, at + 16);
     for (const [at, value] of undo.reverse()) original.writeUInt8(value, at);
-  }
+  });
   console.log(`${name}: ${read} of ${ROUNDS} were read`);
 }
 
@@ -110,7 +112,7 @@ test('damaged GPTs', async () => {
 
 test('forged GPTs: checksums are right everywhere', async () => {
   const random = randomFrom(SEED);
-  for (let round = 0; round < ROUNDS / 2; round += 1) {
+  await manyRounds('forged GPTs', ROUNDS / 2, async () => {
     const number = (): number =>
       random.pick([0, 1, 2, 33, 34, 40, 500, 1000, 1014, 1015, 1023, 1024, 2 ** 31, 2 ** 52]);
     const partitions = [0, 1, 2].map((index) => ({ index, first: number(), last: number(), name: 'n' }));
@@ -122,7 +124,7 @@ test('forged GPTs: checksums are right everywhere', async () => {
       lastUsable: number(),
     });
     await survives(disk, 512, random);
-  }
+  });
 });
 
 test('damaged MBRs and chains', async () => {
@@ -141,7 +143,7 @@ test('damaged MBRs and chains', async () => {
 
 test('noise', async () => {
   const random = randomFrom(SEED);
-  for (let round = 0; round < 300; round += 1) {
+  await manyRounds('noise', rounds({ short: 300, long: 3000 }), async () => {
     const disk = random.bytes(random.pick([511, 512, 1024, 4096, 70_000, 100_000]));
     if (disk.length >= 512) disk.writeUInt16BE(0x55aa, 510);
     for (let slot = 0; slot < 4 && disk.length >= 512; slot += 1) {
@@ -150,7 +152,7 @@ test('noise', async () => {
     }
     if (disk.length >= 600 && random.chance(0.5)) disk.write('EFI PART', 512);
     await survives(disk, random.pick([512, 4096, 0]) || undefined, random);
-  }
+  });
 });
 
 test.run();

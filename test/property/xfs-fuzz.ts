@@ -12,6 +12,7 @@ import { xfs } from '../../src/filesystem/xfs/plugin.js';
 import { type Extent, extentEnd } from '../../src/map/extent.js';
 import { memoryTarget } from '../../src/source/memory.js';
 import type { Source } from '../../src/source/types.js';
+import { manyRounds } from '../support/many-rounds.js';
 import { type Random, randomFrom, SEED } from '../support/random.js';
 import { run } from '../support/run.js';
 import { rounds } from '../support/scale.js';
@@ -61,7 +62,7 @@ function builtImage(version: 4 | 5): Image {
     bytes: flatten(built),
     places,
     checksummed: version === 5,
-    rounds: rounds({ short: 3000, long: 20_000 }),
+    rounds: rounds({ short: 1200, long: 20_000 }),
   };
 }
 
@@ -88,7 +89,7 @@ function realImage(): Image {
   const log = group * groupLength + (start % 2 ** xfsField(path, 'agblklog')) * 1024;
   places.push({ offset: log, length: 64 * 1024, kind: 'log', head: 1024 });
   assert.ok(places.filter(({ kind }) => kind === 'btree').length > 5);
-  return { name: 'made by mkfs.xfs', bytes, places, checksummed: true, rounds: rounds({ short: 1000, long: 10_000 }) };
+  return { name: 'made by mkfs.xfs', bytes, places, checksummed: true, rounds: rounds({ short: 600, long: 10_000 }) };
 }
 
 function groupPlaces(shape: { sectorSize: number; groupLength: number; groupCount: number }): Place[] {
@@ -176,26 +177,20 @@ for (const [index, image] of [builtImage(4), builtImage(5), realImage()].entries
     const intact = await exercise(image.bytes);
     assert.ok(intact);
     let maps = 0;
-    let slowest = 0;
-    const rss = process.memoryUsage().rss;
-    for (let round = 0; round < image.rounds; round += 1) {
+    await manyRounds(image.name, image.rounds, async () => {
       const place = random.chance(0.3) ? SUPERBLOCK : random.pick(image.places);
       const target = image.bytes.subarray(place.offset, place.offset + place.length);
       const old = Buffer.from(target);
       const kind = image.checksummed && random.chance(0.7) ? place.kind : 'log';
       damage(target, place, random);
       if (kind !== 'log') sealXfs(target, kind);
-      const started = performance.now();
       const used = await exercise(image.bytes);
-      slowest = Math.max(slowest, performance.now() - started);
       if (used) maps += 1;
       if (used && image.checksummed && kind === 'log') assert.equal(used, intact, 'damage went unseen');
       old.copy(target);
-    }
-    const grown = Math.round((process.memoryUsage().rss - rss) / MiB);
-    console.log(`${image.name}: ${maps} maps, slowest ${Math.round(slowest)} ms, memory +${grown} MiB`);
-    assert.ok(slowest < 5000, `one round took ${Math.round(slowest)} ms`);
-    assert.ok(maps > 0 && maps < image.rounds && grown < 200);
+    });
+    console.log(`${image.name}: ${maps} maps`);
+    assert.ok(maps > 0 && maps < image.rounds);
   });
 }
 

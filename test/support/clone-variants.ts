@@ -1,10 +1,10 @@
 // One file system without a partition table through several rounds: cloned, judged, changed, cloned again.
 
-import { rmSync } from 'node:fs';
+import { rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type Bytes, MiB } from '../../src/base/units.js';
+import { type Bytes, KiB, MiB } from '../../src/base/units.js';
 import { BLOCK_SIZE } from '../../src/map/block-map.js';
 import { demandNothingInvented, holdsNoise, oldFile, sha256 } from './clone-judge.js';
 import { onPartition } from './disk-builder.js';
@@ -12,6 +12,11 @@ import { ectypeIn } from './ectype-cli.js';
 import { type Content, changeFiles, checkContent, type Listing, listFiles, makeContent } from './partition-content.js';
 import { randomFrom, SEED } from './random.js';
 import { rounds } from './scale.js';
+
+/** Blocks under the marker are read once more when they are written last. */
+const READ_TWICE: Bytes = 128 * KiB;
+/** The end of a larger target is cleared from memory, which counts as reading. */
+const CLEARED_END: Bytes = 1 * MiB;
 
 export interface Variant {
   readonly name: string;
@@ -38,12 +43,14 @@ async function severalTimes(variant: Variant, folder: string, seed: number): Pro
     if (run > 0) await changeFiles(source, content, { random, generation: run });
     assert.ok(holdsNoise(source, run), 'there is deleted data that could travel');
     const before = sha256(source);
-    const { plan } = ectype.clone(source, target, ...(run === 0 ? ['--overwrite-target', target] : []));
+    const { plan, amounts } = ectype.clone(source, target, ...(run === 0 ? ['--overwrite-target', target] : []));
     const [volume] = plan.volumes;
     assert.is(volume?.method, 'allocated', volume?.methodReason);
     // Old signatures are looked for in the first and the last MiB: there is no room for a witness in less than this.
     const again = size >= 2 * MiB + BLOCK_SIZE ? 'hash' : 'compare';
     assert.is(volume?.detect, run === 0 ? 'first' : again, volume?.detectReason);
+    const most = (volume?.used ?? 0) + READ_TWICE + Math.min(statSync(target).size - size, CLEARED_END);
+    assert.ok(amounts.sourceRead <= most, `${amounts.sourceRead} bytes were read, ${volume?.used} are used`);
     assert.is(sha256(source), before, 'the source is what it was');
     if (run === 0) demandNothingInvented(alone(source, variant), target);
     // Deleted data of an earlier round may lie in the unused end of a used cluster by now, which travels with it.

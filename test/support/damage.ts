@@ -5,6 +5,7 @@ import { FormatError } from '../../src/base/u64.js';
 import type { FilesystemPlugin } from '../../src/filesystem/plugin.js';
 import { extentEnd } from '../../src/map/extent.js';
 import { memoryTarget } from '../../src/source/memory.js';
+import type { Source } from '../../src/source/types.js';
 import type { Random } from './random.js';
 
 export interface Outcome {
@@ -32,9 +33,29 @@ export function damage(bytes: Buffer, offset: number, length: number, random: Ra
   };
 }
 
+/** A root directory of FAT16 may be as long. */
+const LARGEST_READ = 2 ** 21;
+/** Each question may read the volume a few times over: chains that lead in circles end. */
+const READINGS = 40;
+
+/** Whoever asks for a huge piece, or reads on and on, was led astray by a damaged number. */
+export function boundedSource(bytes: Buffer): Source {
+  const memory = memoryTarget(bytes);
+  let total = 0;
+  return {
+    ...memory,
+    async read(into, offset) {
+      total += into.length;
+      if (into.length > LARGEST_READ) throw new Error(`a read of ${into.length} bytes`);
+      if (total > READINGS * bytes.length + 32 * LARGEST_READ) throw new Error(`${total} bytes were read`);
+      await memory.read(into, offset);
+    },
+  };
+}
+
 /** Everything a plugin can be asked of `bytes`. Throws whatever is not a FormatError. */
 export async function askEverything(plugin: FilesystemPlugin, bytes: Buffer): Promise<Outcome> {
-  const volume = memoryTarget(bytes);
+  const volume = boundedSource(bytes);
   const info = await plugin.probe(volume);
   if (!info) return { recognised: false, mapped: false, tokened: false };
   if (info.size > volume.size || info.size <= 0) throw new Error(`size ${info.size}`);

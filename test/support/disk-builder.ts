@@ -50,6 +50,8 @@ export interface BuiltDisk {
 
 const GPT_TYPES: Readonly<Record<Content['kind'], string>> = {
   ext: '0FC63DAF-8483-4772-8E79-3D69D8477DE4',
+  xfs: '0FC63DAF-8483-4772-8E79-3D69D8477DE4',
+  btrfs: '0FC63DAF-8483-4772-8E79-3D69D8477DE4',
   ntfs: 'EBD0A0A2-B9E5-4433-87C0-68B6B72699C7',
   fat: 'C12A7328-F81F-11D2-BA4B-00A0C93EC93B',
   exfat: 'EBD0A0A2-B9E5-4433-87C0-68B6B72699C7',
@@ -59,6 +61,8 @@ const GPT_TYPES: Readonly<Record<Content['kind'], string>> = {
 };
 const MBR_TYPES: Readonly<Record<Content['kind'], string>> = {
   ext: '83',
+  xfs: '83',
+  btrfs: '83',
   ntfs: '7',
   fat: 'c',
   exfat: '7',

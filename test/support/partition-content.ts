@@ -5,6 +5,7 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Bytes, KiB, MiB } from '../../src/base/units.js';
+import { demandPerfect as demandPerfectBtrfs, makeBtrfs, mounted as mountedBtrfs } from './btrfs-image.js';
 import { fillExfat, makeExfat, withExfatMounted } from './exfat-volume.js';
 import { digestFolder, fillFolder as fillExt, thinFolder } from './ext4-corpus.js';
 import { makeImage, mounted } from './ext4-image.js';
@@ -14,9 +15,12 @@ import { hashTree, withNtfsMounted } from './ntfs-mount.js';
 import { fillFolder as fillNtfs, makeNtfs } from './ntfs-volume.js';
 import type { Random } from './random.js';
 import { run } from './run.js';
+import { demandPerfectXfs, makeXfs, mountedXfs } from './xfs-image.js';
 
 export type Content =
   | { readonly kind: 'ext'; readonly options: readonly string[] }
+  | { readonly kind: 'xfs'; readonly options: readonly string[] }
+  | { readonly kind: 'btrfs'; readonly options: readonly string[] }
   | { readonly kind: 'ntfs'; readonly clusterSize: Bytes }
   | { readonly kind: 'fat'; readonly bits: 12 | 16 | 32; readonly sectorsPerCluster?: number }
   | { readonly kind: 'exfat'; readonly clusterSize: Bytes }
@@ -35,6 +39,8 @@ export const SWAP: Content = { kind: 'swap' };
 export const UNRECOGNISED: Content = { kind: 'unrecognised' };
 
 const F2FS_BLOCK: Bytes = 4 * KiB;
+/** Otherwise btrfs discards what was deleted, and nothing is left that could travel. */
+const KEEP_NOISE = 'rw,nodiscard';
 
 /** Fills files that are deleted again: none of it may be found on a target. Each round of changes has its own. */
 export function noiseMark(generation = 0): Buffer {
@@ -55,13 +61,22 @@ export async function makeContent(
   { size, sectorSize, random }: { size: Bytes; sectorSize: Bytes; random: Random },
 ): Promise<void> {
   const budget = Math.floor(size / 5);
+  const fillMounted = (folder: string): void => {
+    fillExt(folder, random, { files: 200, largest: 1 * MiB, total: budget });
+    thinFolder(folder, random);
+  };
   switch (content.kind) {
     case 'ext':
       makeImage(path, size, content.options);
-      mounted(path, (folder) => {
-        fillExt(folder, random, { files: 200, largest: 1 * MiB, total: budget });
-        thinFolder(folder, random);
-      });
+      mounted(path, fillMounted);
+      break;
+    case 'xfs':
+      makeXfs(path, size, content.options);
+      mountedXfs(path, fillMounted);
+      break;
+    case 'btrfs':
+      makeBtrfs([path], size, content.options);
+      mountedBtrfs([path], fillMounted, KEEP_NOISE);
       break;
     case 'ntfs':
       makeNtfs(path, { size, sectorSize, clusterSize: content.clusterSize });
@@ -106,6 +121,8 @@ async function plantNoise(path: string, content: Content, length: Bytes): Promis
 /** Runs `action` on a folder that is the file system (or, for FAT and F2FS, whose files are copied into it afterwards). */
 export async function withFolder(path: string, content: Content, action: (folder: string) => void): Promise<void> {
   if (content.kind === 'ext') mounted(path, action);
+  else if (content.kind === 'xfs') mountedXfs(path, action);
+  else if (content.kind === 'btrfs') mountedBtrfs([path], action, KEEP_NOISE);
   else if (content.kind === 'ntfs') await withNtfsMounted(path, action);
   else if (content.kind === 'exfat') withExfatMounted(path, action);
   else if (content.kind === 'f2fs') {
@@ -136,6 +153,10 @@ export async function listFiles(path: string, content: Content): Promise<Listing
   switch (content.kind) {
     case 'ext':
       return mounted(path, digestFolder, 'ro,noload');
+    case 'xfs':
+      return mountedXfs(path, digestFolder, 'ro,norecovery');
+    case 'btrfs':
+      return mountedBtrfs([path], digestFolder, 'ro');
     case 'ntfs':
       return withNtfsMounted(path, hashTree, { options: 'ro' });
     case 'fat':
@@ -155,6 +176,8 @@ export async function listFiles(path: string, content: Content): Promise<Listing
 /** Throws with what the file system's own checker found wrong. */
 export function checkContent(path: string, { kind }: Content): void {
   if (kind === 'ext') run('e2fsck', ['-fn', path]);
+  else if (kind === 'xfs') demandPerfectXfs(path);
+  else if (kind === 'btrfs') demandPerfectBtrfs([path]);
   else if (kind === 'ntfs') {
     run('ntfsfix', ['-n', path]);
     run('ntfsinfo', ['-f', '-m', path]);

@@ -22,7 +22,11 @@ import { readVolumeRecord } from './volume-record.js';
 
 export const HIBERNATION_FILE = 'hiberfil.sys';
 const HIBERNATION_HEADER = 4 * KiB;
-const HIBERNATED_MAGICS = ['hibr', 'HIBR'];
+/**
+ * A session, and what becomes of it: the loader writes `wake` (later `rstr`) when it begins to restore, and after a failure
+ * asks whether to try again; `link` says that the session lies on another drive. After a start of Windows it is zeros.
+ */
+const SESSION_MAGICS = ['hibr', 'wake', 'rstr', 'brkp', 'link'];
 
 const SHUT_DOWN = 'Start Windows and shut it down fully (hold Shift while choosing "Shut down")';
 const CHECK = 'Run "chkdsk /f" on the volume in Windows and shut Windows down fully';
@@ -56,7 +60,7 @@ async function hibernation(mft: MasterFileTable): Promise<FilesystemState | unde
   if (!file.plain) return hibernated(`whether Windows hibernates cannot be told (${HIBERNATION_FILE} is compressed)`);
   const magic = Buffer.alloc(4);
   await readStream(mft, file, magic, 0);
-  if (!HIBERNATED_MAGICS.includes(magic.toString('latin1'))) return undefined;
+  if (!SESSION_MAGICS.includes(magic.toString('latin1').toLowerCase())) return undefined;
   return hibernated(`Windows is hibernated or was shut down with Fast Startup (${HIBERNATION_FILE} holds a session)`);
 }
 
