@@ -56,7 +56,7 @@ test(`${ROUNDS} damaged, cut off and mixed`, async () => {
     const { recognised, foreign, unrecognised } = await identify(boundedSource(cut));
     assert.ok(!(recognised && foreign), 'one thing at most');
     assert.is(unrecognised === '', recognised !== undefined, 'a reason, unless it is recognised');
-    const alone = await readForeignContent(boundedSource(cut));
+    const { foreign: alone } = await readForeignContent(boundedSource(cut));
     if (alone?.isContainer) assert.equal(foreign, alone, 'a container counts before all');
     told.add(unrecognised);
   });
