@@ -141,6 +141,7 @@ async function planAndRun(options: CloneOptions, looked: Looked): Promise<CloneR
     target: target.medium,
     armed,
     places: layout.volumes.map(({ targetExtent }) => ({ offset: targetExtent.offset, size: targetExtent.length })),
+    shown: (content.report?.volumes ?? []).map(({ extent }) => extent),
     alwaysCompare: options.detect === 'compare',
   });
   const prepared: PreparedClone = { source, sourceReport, layout, trust, armed, scope, forensic, workers };
