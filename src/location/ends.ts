@@ -59,8 +59,10 @@ export async function resolve(location: Location): Promise<Place> {
   }
   const extent = await partitionExtent(path, partition);
   const node = device && partitionsOf(device).find((each) => each.partition === partition);
+  // The kernel may still know an older table, in which the number means other bytes.
+  const current = node?.start === extent.offset && node.size === extent.length;
   const base = { location, name, scope: 'volume', offsetOnDisk: extent.offset } as const;
-  return node && existsSync(node.path) ? { ...base, path: node.path, extent: undefined } : { ...base, path, extent };
+  return current && existsSync(node.path) ? { ...base, path: node.path, extent: undefined } : { ...base, path, extent };
 }
 
 function missing(path: string): ToolError {

@@ -1,7 +1,7 @@
 // The writing half of a clone: begin, copy, commit, verify.
 // Invariant: the target is armed before its first change and disarmed after its last one was flushed and checked.
 
-import { interrupted, interruptedUntouched, sourceChanged } from '../base/errors/run.js';
+import { interrupted, interruptedUntouched, sourceChanged, sourceChangedEarly } from '../base/errors/run.js';
 import { ToolError } from '../base/tool-error.js';
 import { inhibitSleep } from '../device/inhibit.js';
 import { differs, disarm, fillHeld, type PlacedVolume, type Staged, stageHeld } from '../engine/commit.js';
@@ -86,6 +86,8 @@ async function run(context: Run): Promise<CloneRunResult> {
   // An earlier run may have failed to make its writes durable; what the page cache still shows of them proves nothing.
   target.medium.dropCache();
   const before = await readSourceState(prepared);
+  // While somebody thought about the plan, say: allocation, table and files left out are what they were then.
+  if (before.written !== prepared.sourceWritten) throw sourceChangedEarly(prepared.source.place.name);
   await rescue?.keepPieces();
   const placed = buildVolumes(prepared, target, session);
   session.useVolumes(placed);

@@ -158,6 +158,8 @@ export interface Unreadable {
 export interface PreparedClone {
   readonly source: SourceEnd;
   readonly sourceReport: DiskReport;
+  /** Of a raw source file, from before anything was read of it: what was planned holds only while it stays. */
+  readonly sourceWritten: string;
   readonly layout: CopyLayout;
   readonly trust: Trust;
   readonly armed: readonly Extent[];

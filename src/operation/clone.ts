@@ -46,6 +46,7 @@ import type {
   PlannedVolumeFacts,
   PreparedClone,
 } from './clone-types.js';
+import { lastWritten } from './evidence.js';
 import { refuseMapfile } from './mapfile-place.js';
 import { sameScope } from './session.js';
 
@@ -69,10 +70,11 @@ export async function clone(options: CloneOptions): Promise<CloneResult> {
   const workers = options.dryRun ? undefined : workersFor(source.medium.size);
   try {
     if (source.medium.size === 0) throw emptyMedium(sourcePlace.name);
+    const sourceWritten = lastWritten(sourcePlace.path);
     const sourceReport = await inspectSource(source, options);
     const target = openTarget(targetPlace, { options, source });
     try {
-      return await planAndRun(options, { source, sourceReport, target, workers });
+      return await planAndRun(options, { source, sourceReport, sourceWritten, target, workers });
     } finally {
       await target.close();
     }
@@ -108,12 +110,13 @@ async function inspectSource({ place, medium, identity }: SourceEnd, { forensic 
 interface Looked {
   readonly source: SourceEnd;
   readonly sourceReport: DiskReport;
+  readonly sourceWritten: string;
   readonly target: SourceEnd | TargetEnd;
   readonly workers: Executor | undefined;
 }
 
 async function planAndRun(options: CloneOptions, looked: Looked): Promise<CloneResult> {
-  const { source, sourceReport, target, workers } = looked;
+  const { source, sourceReport, sourceWritten, target, workers } = looked;
   const { scope } = source.place;
   const forensic = options.forensic ?? false;
   const sectorSize = target.medium.sectorSize ?? options.sectorSize;
@@ -148,11 +151,13 @@ async function planAndRun(options: CloneOptions, looked: Looked): Promise<CloneR
     target: target.medium,
     armed,
     places: layout.volumes.map(({ targetExtent }) => ({ offset: targetExtent.offset, size: targetExtent.length })),
+    shown: (content.report?.volumes ?? []).map(({ extent }) => extent),
     alwaysCompare: options.detect === 'compare',
   });
   const prepared: PreparedClone = {
     source,
     sourceReport,
+    sourceWritten,
     layout,
     trust,
     armed,

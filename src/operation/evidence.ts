@@ -30,8 +30,13 @@ export async function readSourceState({ source, layout, forensic }: PreparedClon
   for (const { name, sourceExtent } of layout.volumes) {
     tokens.push(forensic ? undefined : await volumeToken(sliceSource(source.medium, sourceExtent, name)));
   }
-  const stats = statSync(source.place.path, { bigint: true });
-  return { tokens, written: stats.isFile() ? `${stats.ino} ${stats.size} ${stats.mtimeNs}` : '' };
+  return { tokens, written: lastWritten(source.place.path) };
+}
+
+/** Changes with each write to a raw file; empty for devices. */
+export function lastWritten(path: string): string {
+  const stats = statSync(path, { bigint: true });
+  return stats.isFile() ? `${stats.ino} ${stats.size} ${stats.mtimeNs}` : '';
 }
 
 /** Names what changed between the two; empty if nothing did. A source that is rescued may fail to give a token. */

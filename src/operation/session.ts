@@ -79,15 +79,14 @@ export interface Session {
 export async function beginSession(options: SessionOptions): Promise<Session> {
   const { folder, target, trust } = options;
   const runId = newId();
-  const follows = trust.markedBy.length > 0 ? { follows: trust.markedBy } : {};
   let record = startingRecord(options);
   const fresh = trust.volumes.some(({ record: known }) => known === undefined);
-  const recordRunning = (): void => {
-    record = { ...record, running: { runId, at: new Date().toISOString(), ...follows } };
+  const recordRunning = (follows: readonly string[]): void => {
+    record = { ...record, running: { runId, at: new Date().toISOString(), ...(follows.length > 0 && { follows }) } };
     saveRecord(folder, record);
     removeOtherMaps(folder, record);
   };
-  if (fresh) recordRunning();
+  if (fresh) recordRunning(trust.markedBy);
   const maps = await openMaps(options, record);
   const { volumes, lineage } = record;
   const former = await formerOf(options, lineageFolder(folder, lineage));
@@ -102,12 +101,14 @@ export async function beginSession(options: SessionOptions): Promise<Session> {
     rememberSource(key, { id, path });
     // From here on the maps follow the target away from what the tokens describe; only the marker vouches for them.
     record = { ...record, volumes: record.volumes.map((volume) => withEvidence(volume, undefined)) };
-    recordRunning();
+    recordRunning(trust.markedBy);
     strikeOthers(options, record.lineage);
     await voidHeld(placed);
     if (volumes.some(({ origin }) => origin?.at !== undefined)) await former.save(runId);
     armed = true; // from here on the target is not what it was
     await writeMarker(target.medium, runId, options.armed);
+    // The former marker is gone. A target that bears it again is an older copy, of which the maps will say too much.
+    if (trust.markedBy.length > 0) recordRunning([]);
   }
 
   return {

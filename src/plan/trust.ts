@@ -2,7 +2,7 @@
 // Invariant: a map is trusted only on evidence (the marker, or token and witness); without it both sides are read.
 
 import { BLOCK_SIZE } from '../map/block-map.js';
-import type { Extent } from '../map/extent.js';
+import { type Extent, extentEnd } from '../map/extent.js';
 import { sliceSource } from '../source/slice.js';
 import type { Source } from '../source/types.js';
 import { looksArmed, readMarker } from '../state/marker.js';
@@ -48,18 +48,20 @@ export interface TrustOptions {
   readonly target: Source;
   readonly armed: readonly Extent[];
   readonly places: readonly Place[];
+  /** What the target itself calls its volumes now, disjoint: its partitions, else all of it; nothing while it is armed. */
+  readonly shown: readonly Extent[];
   /** `compare` was asked for. */
   readonly alwaysCompare: boolean;
 }
 
 /** Chooses the history of this medium and the mode of each volume. Reads tokens from the target. */
 export async function decideTrust(options: TrustOptions): Promise<Trust> {
-  const { lineages, target, places } = options;
+  const { lineages, target, places, shown } = options;
   const marker = await readMarker(target, options.armed);
   const unfinished = marker === undefined ? undefined : lineages.find(({ running }) => wrote(running, marker));
   const chosen = unfinished
     ? { record: unfinished, holding: new Set(unfinished.volumes), unproven: new Set<VolumeRecord>() }
-    : await bestMatch(lineages, target);
+    : await bestMatch(lineages, target, shown);
   const armed = await looksArmed(target);
   const volumes: VolumeTrust[] = [];
   for (const place of places) {
@@ -122,14 +124,27 @@ function sameGrid(volume: VolumeRecord, { offset, size }: Place): boolean {
   return volume.offset === offset && volume.size === size && volume.blockSize === BLOCK_SIZE;
 }
 
+/**
+ * True if the target's table, too, says that the volume lies there. A partition that somebody made over the middle of
+ * it, or the unfinished run of another computer, may have left superblock and witness as they were.
+ */
+function stands({ offset, size }: Place, shown: readonly Extent[]): boolean {
+  return shown.some((extent) => extent.offset === offset && extentEnd(extent) >= offset + size);
+}
+
 /** The history whose tokens and witnesses agree with most of what the target holds now; undefined if none agrees anywhere. */
-async function bestMatch(lineages: readonly CloneRecord[], target: Source): Promise<Chosen | undefined> {
+async function bestMatch(
+  lineages: readonly CloneRecord[],
+  target: Source,
+  shown: readonly Extent[],
+): Promise<Chosen | undefined> {
   const tokens = new Map<string, string | undefined>();
   let best: Chosen | undefined;
   for (const record of lineages) {
     const holding = new Set<VolumeRecord>();
     const unproven = new Set<VolumeRecord>();
     for (const volume of record.volumes) {
+      if (!stands(volume, shown)) continue;
       const place = `${volume.offset}+${volume.size}`;
       if (!tokens.has(place)) tokens.set(place, await tokenAt(target, volume));
       if (volume.targetToken === undefined || tokens.get(place) !== volume.targetToken) continue;

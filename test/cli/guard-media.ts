@@ -1,14 +1,14 @@
 // Targets and sources that are refused because of what and where they are. Each refusal wrote nothing.
 
-import { existsSync, linkSync, mkdirSync, symlinkSync, truncateSync } from 'node:fs';
+import { existsSync, linkSync, mkdirSync, readFileSync, symlinkSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { clones, ectype, refuses } from '../support/cli.js';
 import { HAS_LOOP, withExt4Mounted, withLoopDevice } from '../support/loop.js';
 import { makeNtfs } from '../support/ntfs-volume.js';
-import { run } from '../support/run.js';
-import { emptyFile, SAMPLE_SIZE, sampleDisk } from '../support/sample-disk.js';
+import { run, tryRun } from '../support/run.js';
+import { emptyFile, SAMPLE, SAMPLE_SIZE, sampleDisk } from '../support/sample-disk.js';
 import { scratchFolder } from '../support/scratch.js';
 
 const MiB = 1 << 20;
@@ -194,6 +194,25 @@ test('a source that ends before its table says', () => {
     message: /partition 2 "root" spans/,
     untouched: [cut, path('cut-target.img')],
   });
+});
+
+rooted('a partition that the kernel still has elsewhere than the table says', () => {
+  const target = sampleDisk(scratch, 'stale.img');
+  const { ext4, ntfs } = SAMPLE;
+  const before = readFileSync(target);
+  const changed = sampleDisk(scratch, 'changed.img');
+  run('debugfs', ['-w', '-R', `write ${changed} new`, `${changed}?offset=${ext4.offset}`]);
+  const device = run('losetup', ['-f', '--show', '-P', target]).trim();
+  try {
+    tryRun('delpart', [device, '2']);
+    run('addpart', [device, '2', `${ntfs.offset / 512}`, `${ext4.length / 512}`]);
+    clones(cli, [`--overwrite-target=${device}`, `${changed}#2`, `${device}#2`]);
+  } finally {
+    run('losetup', ['-d', device]);
+  }
+  const after = readFileSync(target);
+  assert.ok(after.subarray(ntfs.offset).equals(before.subarray(ntfs.offset)), 'where the kernel has it');
+  assert.is(cli.run(['verify', `${changed}#2`, `${target}#2`]).status, 0);
 });
 
 test.run();

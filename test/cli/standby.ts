@@ -2,6 +2,7 @@
 
 import { copyFileSync, existsSync, readFileSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { clone, silent, ToolError } from '../../src/index.js';
@@ -157,11 +158,15 @@ test('content without any ID is known by what it begins with', () => {
   });
 });
 
-async function exchanged(exchange: (target: string) => void, target: string): Promise<unknown> {
+async function exchanged(
+  exchange: (target: string) => void,
+  target: string,
+  original: string = source,
+): Promise<unknown> {
   process.env['ECTYPE_STATE'] = join(scratch, 'library-state');
   try {
     return await clone({
-      source,
+      source: original,
       target,
       confirm: async () => {
         exchange(target);
@@ -191,6 +196,25 @@ test('a target file that somebody makes between plan and write is not written to
   assert.instance(error, ToolError);
   assert.is((error as ToolError).code, 'device.cannot-open');
   assert.is(readFileSync(target, 'latin1'), 'mine\0\0\0\0\0\0');
+});
+
+test('a source file that is written between plan and copy is not copied by that plan', async () => {
+  const changing = sampleDisk(scratch, 'changing.img');
+  const target = emptyFile(newName(), SAMPLE_SIZE);
+  const before = fileDigest(target);
+  const change = (): void => {
+    // A file appears in what the plan calls free.
+    run('debugfs', [
+      '-w',
+      '-R',
+      `write ${fileURLToPath(import.meta.url)} new`,
+      `${changing}?offset=${SAMPLE.ext4.offset}`,
+    ]);
+  };
+  const error = await exchanged(change, target, changing);
+  assert.instance(error, ToolError);
+  assert.is((error as ToolError).code, 'filesystem.source-changed-early');
+  assert.is(fileDigest(target), before);
 });
 
 test('a declined plan leaves nothing behind, neither target nor state', async () => {

@@ -65,6 +65,18 @@ touching('a partition deleted, the backup table wiped', ({ target, disk }) => {
   writeAt(target, disk.size - 512, Buffer.alloc(512));
 });
 
+test('another partition over the end of one, whose superblock stayed as it was', async () => {
+  const pair = await clonedPair(scratch, SMALL);
+  const { disk, target } = pair;
+  const { extent } = partitionOf(disk, EXT);
+  const offset = Math.ceil((extent.offset + extent.length / 2) / MiB) * MiB;
+  const end = Math.floor((extent.offset + extent.length) / MiB) * MiB;
+  run('sgdisk', ['-d', `${EXT}`, '-n', `${EXT}:${offset / 512}:${end / 512 - 1}`, target]);
+  writeAt(target, offset, random.bytes(end - offset)); // what somebody keeps there
+  assert.equal(await heal(pair, `--overwrite-target=${target}`), ['hash', 'compare', 'hash', 'hash', 'compare']);
+  pair.remove();
+});
+
 touching('a partition reformatted', async ({ disk, target }) => {
   const { extent, content } = partitionOf(disk, EXT);
   const file = join(scratch, 'reformatted');

@@ -6,6 +6,7 @@ import { DIGEST_LENGTH, digestOf, isUnknown } from '../../src/base/digest.js';
 import { ToolError } from '../../src/base/tool-error.js';
 import { identify } from '../../src/device/identity.js';
 import { readTable } from '../../src/partition/read.js';
+import { targetContent } from '../../src/plan/target-content.js';
 import { decideTrust } from '../../src/plan/trust.js';
 import { memoryTarget } from '../../src/source/memory.js';
 import { lineageFolder, loadLineages, targetFolderPath } from '../../src/state/lineages.js';
@@ -17,11 +18,15 @@ const HEADER = 4096;
 /** Blocks whose digest the next run would trust although the target file holds something else: none, ever. */
 export async function brokenClaims(target: string): Promise<string[]> {
   const bytes = readFileSync(target);
-  const folder = targetFolderPath(identify(target, bytes.length).key);
+  const identity = identify(target, bytes.length);
+  const folder = targetFolderPath(identity.key);
   const lineages = loadLineages(folder);
+  const medium = memoryTarget(bytes, target);
+  const { report } = await targetContent(medium, { identity, scope: 'disk' });
   const trust = await decideTrust({
     lineages,
-    target: memoryTarget(bytes, target),
+    target: medium,
+    shown: (report?.volumes ?? []).map(({ extent }) => extent),
     armed: armedExtents(bytes.length, { tail: true, sectorSize: 512 }),
     places: lineages.flatMap(({ volumes }) => volumes),
     alwaysCompare: false,

@@ -83,6 +83,7 @@ export const SAMPLES: Readonly<Record<string, readonly ToolError[]>> = {
   ],
   interrupted: [run.interrupted()],
   interruptedUntouched: [run.interruptedUntouched()],
+  sourceChangedEarly: [run.sourceChangedEarly('source.img')],
   sourceChanged: [run.sourceChanged(['partition 1', 'partition 2 "root"'])],
   verifyFailed: [run.verifyFailed('/dev/sdb', 1, {}), run.verifyFailed('/dev/sdb', 12, { differing: [] })],
   inUseByAnother: [safety.inUseByAnother('disk.img')],

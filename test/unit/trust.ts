@@ -69,10 +69,11 @@ async function recordOf(
 async function modes(
   target: Target,
   lineages: readonly CloneRecord[],
-  options: { places?: Place[]; compare?: boolean } = {},
+  options: { places?: Place[]; shown?: Place[]; compare?: boolean } = {},
 ) {
   const { places = [ROOT, HOME, RAW], compare = false } = options;
-  const trust = await decideTrust({ lineages, target, armed: ARMED, places, alwaysCompare: compare });
+  const shown = (options.shown ?? [ROOT, HOME, RAW]).map(({ offset, size }) => ({ offset, length: size }));
+  const trust = await decideTrust({ lineages, target, armed: ARMED, places, shown, alwaysCompare: compare });
   return { ...trust, modes: trust.volumes.map(({ mode }) => mode) };
 }
 
@@ -116,6 +117,22 @@ test('a token alone is not believed: a raw copy of the source has it too', async
   assert.equal(copied.modes, ['compare', 'compare', 'first']);
   assert.ok(copied.volumes[0]?.touched);
   assert.is(copied.volumes[0]?.witness, undefined);
+});
+
+test('a volume that the table of the target no longer shows is not believed, however right its token is', async () => {
+  const { target } = disk();
+  const record = await recordOf(target, [ROOT, HOME]);
+  const places = [ROOT, HOME];
+  const larger = { ...HOME, size: HOME.size + MiB };
+  assert.equal((await modes(target, [record], { places, shown: [ROOT, larger] })).modes, ['hash', 'hash']);
+  const shorter = { ...HOME, size: MiB };
+  const over = { offset: HOME.offset + MiB, size: MiB };
+  for (const shown of [[ROOT], [ROOT, over], [ROOT, shorter, over]]) {
+    assert.equal((await modes(target, [record], { places, shown })).modes, ['hash', 'compare']);
+  }
+  // Armed by a run that this state folder knows nothing of: it may have written to any part of any volume.
+  await writeMarker(target, newId(), ARMED);
+  assert.equal((await modes(target, [record], { places, shown: [] })).modes, ['compare', 'compare']);
 });
 
 test('the marker of its run vouches for all maps of an unfinished history, and nothing else does', async () => {

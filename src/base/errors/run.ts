@@ -27,6 +27,14 @@ export function sourceChanged(volumes: readonly string[]): ToolError {
   });
 }
 
+export function sourceChangedEarly(name: string): ToolError {
+  return new ToolError({
+    code: 'filesystem.source-changed-early',
+    message: `${name} changed after it was looked at; nothing was written to the target`,
+    hint: 'Stop what writes to the source, then run the same command again',
+  });
+}
+
 export function verifyFailed(where: string, count: number, details: Readonly<Record<string, unknown>>): ToolError {
   return new ToolError({
     code: 'verify.differs',
