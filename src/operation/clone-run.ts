@@ -96,16 +96,7 @@ async function run(context: Run): Promise<CloneRunResult> {
   report({ event: 'phase', phase: 'copy', message: 'copying' });
   const commit: Counted = { name: 'commit', total: 0, tally: createTally() };
   const counted = [...countedOf(prepared, placed), commit];
-  const stop = reportProgress(counted, report);
-  let staged: Staged;
-  try {
-    // The marker will cover what a failing source may not give a second time.
-    const early = rescue && (await stageHeld(placed, context.inline));
-    await copyVolumes(context, placed);
-    staged = early ?? (await stageHeld(placed, context.inline));
-  } finally {
-    stop();
-  }
+  const staged = await copyAndStage(context, placed, counted);
   const places = await witnessPlaces(prepared, placed);
   let witnesses = heldWitnesses(prepared, places);
   if (!session.armed && (!witnesses || (await differs(target.medium, staged.pieces)))) await session.arm();
@@ -139,6 +130,22 @@ async function run(context: Run): Promise<CloneRunResult> {
     warnings,
     unreadable,
   };
+}
+
+async function copyAndStage(
+  context: Run,
+  placed: readonly PlacedVolume[],
+  counted: readonly Counted[],
+): Promise<Staged> {
+  const stop = reportProgress(counted, context.options.report);
+  try {
+    // The marker will cover what a failing source may not give a second time.
+    const early = context.rescue && (await stageHeld(placed, context.inline));
+    await copyVolumes(context, placed);
+    return early ?? (await stageHeld(placed, context.inline));
+  } finally {
+    stop();
+  }
 }
 
 async function copyVolumes(
