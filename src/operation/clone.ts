@@ -111,6 +111,7 @@ interface Looked {
 async function planAndRun(options: CloneOptions, looked: Looked): Promise<CloneResult> {
   const { source, sourceReport, sourceWritten, target, workers } = looked;
   const { scope } = source.place;
+  const targetWritten = isThere(target) ? lastWritten(target.place.path) : undefined;
   const forensic = options.forensic ?? false;
   const sectorSize = target.medium.sectorSize ?? options.sectorSize;
   const layout = await planLayout({
@@ -151,6 +152,7 @@ async function planAndRun(options: CloneOptions, looked: Looked): Promise<CloneR
     source,
     sourceReport,
     sourceWritten,
+    targetWritten,
     layout,
     trust,
     armed,
