@@ -2,6 +2,7 @@
 // Invariant: the target is armed before its first change and disarmed after its last one was flushed and checked.
 
 import { interrupted, interruptedUntouched, sourceChanged, sourceChangedEarly } from '../base/errors/run.js';
+import { targetChanged } from '../base/errors/safety.js';
 import { ToolError } from '../base/tool-error.js';
 import { inhibitSleep } from '../device/inhibit.js';
 import { differs, disarm, fillHeld, type PlacedVolume, type Staged, stageHeld } from '../engine/commit.js';
@@ -19,6 +20,7 @@ import {
   changesOf,
   gatherEvidence,
   heldWitnesses,
+  lastWritten,
   leaveWitnesses,
   readSourceState,
   witnessPlaces,
@@ -26,7 +28,7 @@ import {
 import { type Counted, reportProgress, sumOf } from './progress.js';
 import { readBackSample, verifyAgainstMaps } from './read-back.js';
 import { Rescue } from './rescue.js';
-import { beginSession, type Session } from './session.js';
+import { beginSession, refuseChangedIdentity, type Session } from './session.js';
 
 /** Brings the target up to date. Throws ToolError; the next run goes on from wherever it ended. */
 export async function runClone(
@@ -85,6 +87,7 @@ async function run(context: Run): Promise<CloneRunResult> {
   const start = performance.now();
   // An earlier run may have failed to make its writes durable; what the page cache still shows of them proves nothing.
   target.medium.dropCache();
+  refuseWrittenTarget(prepared, target);
   const before = await readSourceState(prepared);
   // While somebody thought about the plan, say: allocation, table and files left out are what they were then.
   if (before.written !== prepared.sourceWritten) throw sourceChangedEarly(prepared.source.place.name);
@@ -146,6 +149,13 @@ async function copyAndStage(
   } finally {
     stop();
   }
+}
+
+/** What is known of the target was asked before the plan was shown; files can be written in spite of our lock. */
+function refuseWrittenTarget({ targetWritten }: PreparedClone, { place, identity }: TargetEnd): void {
+  if (targetWritten === undefined || lastWritten(place.path) === targetWritten) return;
+  refuseChangedIdentity({ place, identity });
+  throw targetChanged(place.name);
 }
 
 async function copyVolumes(

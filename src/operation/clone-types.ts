@@ -160,6 +160,8 @@ export interface PreparedClone {
   readonly sourceReport: DiskReport;
   /** Of a raw source file, from before anything was read of it: what was planned holds only while it stays. */
   readonly sourceWritten: string;
+  /** The same of a raw target file, which trust rests on; undefined if there was none yet. */
+  readonly targetWritten: string | undefined;
   readonly layout: CopyLayout;
   readonly trust: Trust;
   readonly armed: readonly Extent[];

@@ -118,6 +118,7 @@ interface Looked {
 async function planAndRun(options: CloneOptions, looked: Looked): Promise<CloneResult> {
   const { source, sourceReport, sourceWritten, target, workers } = looked;
   const { scope } = source.place;
+  const targetWritten = isThere(target) ? lastWritten(target.place.path) : undefined;
   const forensic = options.forensic ?? false;
   const sectorSize = target.medium.sectorSize ?? options.sectorSize;
   const layout = await planLayout({
@@ -158,6 +159,7 @@ async function planAndRun(options: CloneOptions, looked: Looked): Promise<CloneR
     source,
     sourceReport,
     sourceWritten,
+    targetWritten,
     layout,
     trust,
     armed,

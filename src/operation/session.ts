@@ -256,7 +256,8 @@ export function sameScope(a: Extent, b: Extent): boolean {
   return a.offset === b.offset && a.length === b.length;
 }
 
-function refuseChangedIdentity({ place, identity }: SourceEnd | TargetEnd): void {
+/** Throws `safety.identity-changed` if the path means another medium by now. */
+export function refuseChangedIdentity({ place, identity }: Pick<TargetEnd, 'place' | 'identity'>): void {
   const now = identify(place.path, identity.size);
   if (now.key !== identity.key) throw identityChanged(place.name, identity.id, now.id);
 }

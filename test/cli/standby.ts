@@ -217,6 +217,20 @@ test('a source file that is written between plan and copy is not copied by that 
   assert.is(fileDigest(target), before);
 });
 
+test('a target file that is written between plan and copy is not believed to be what the plan saw', async () => {
+  const target = emptyFile(newName(), SAMPLE_SIZE);
+  assert.not.instance(await exchanged(() => {}, target), ToolError);
+  const change = (): void => {
+    const file = fileURLToPath(import.meta.url);
+    run('debugfs', ['-w', '-R', `write ${file} new`, `${target}?offset=${SAMPLE.ext4.offset}`]);
+  };
+  const error = await exchanged(change, target);
+  assert.instance(error, ToolError);
+  assert.is((error as ToolError).code, 'safety.target-changed');
+  assert.not.instance(await exchanged(() => {}, target), ToolError);
+  assert.is(ectype(scratch).run(['verify', source, target]).status, 0);
+});
+
 test('a declined plan leaves nothing behind, neither target nor state', async () => {
   const target = newName();
   const state = join(scratch, 'declined-state');

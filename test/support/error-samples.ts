@@ -99,6 +99,7 @@ export const SAMPLES: Readonly<Record<string, readonly ToolError[]>> = {
   kernelNameWithYes: [safety.kernelNameWithYes('/dev/sdb', 'SERIAL1')],
   notConfirmed: [safety.notConfirmed('/dev/sdb')],
   cannotAsk: [safety.cannotAsk('/dev/sdb')],
+  targetChanged: [safety.targetChanged('target.img')],
   identityChanged: [safety.identityChanged('/dev/sdb', 'SERIAL1', 'SERIAL2')],
   stateUnusable: [state.stateUnusable('/var/lib/ectype', failed('EROFS'))],
   targetLocked: [state.targetLocked('/dev/sdb')],

@@ -124,6 +124,14 @@ export function cannotAsk(target: string): ToolError {
   });
 }
 
+export function targetChanged(name: string): ToolError {
+  return new ToolError({
+    code: 'safety.target-changed',
+    message: `${name} was written to after it was looked at; nothing was written to it`,
+    hint: 'Stop what writes to it, then run the same command again',
+  });
+}
+
 export function identityChanged(name: string, before: string, now: string): ToolError {
   return new ToolError({
     code: 'safety.identity-changed',
