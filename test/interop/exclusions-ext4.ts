@@ -1,34 +1,22 @@
 // Swap files on ext2/3/4 are left out if everything speaks for it: mkswap and the kernel make them, e2fsck, blkid and
 // swapon judge the copy.
 
-import {
-  chmodSync,
-  chownSync,
-  mkdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  truncateSync,
-  writeFileSync,
-} from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { ToolError } from '../../src/base/tool-error.js';
 import { KiB, MiB } from '../../src/base/units.js';
-import { identify } from '../../src/device/identity.js';
-import { withExclusions } from '../../src/plan/exclusions.js';
-import { inspectDisk } from '../../src/plan/inspect.js';
 import { oldFile, sha256 } from '../support/clone-judge.js';
-import { digestFolder, fillFolder } from '../support/ext4-corpus.js';
+import { fillFolder } from '../support/ext4-corpus.js';
 import { demandPerfect, makeImage, mounted, patch } from '../support/ext4-image.js';
-import { fileSource } from '../support/file-source.js';
 import { cloned, verified } from '../support/in-process.js';
-import { demandKept, demandLeftOut, writePaged } from '../support/paged.js';
+import { demandKept, demandLeftOut } from '../support/paged.js';
 import { thrownBy } from '../support/partition-disk.js';
 import { randomFrom, SEED } from '../support/random.js';
 import { run, tryRun } from '../support/run.js';
 import { scratchFolder } from '../support/scratch.js';
+import { demandSameButSwapped, excludablePaths, makeSwapFile } from '../support/swap-file.js';
 
 const SIZE = 32 * MiB;
 const SWAP = 3 * MiB;
@@ -39,13 +27,6 @@ const scratch = scratchFolder();
 const source = join(scratch, 'source');
 const target = join(scratch, 'target');
 const FILES = { files: 60, largest: 200 * KiB, total: 2 * MiB };
-
-/** A swap file full of paged memory behind its header. */
-function makeSwapFile(path: string, size = SWAP): void {
-  writeFileSync(path, Buffer.alloc(size), { mode: 0o600 });
-  run('mkswap', ['-q', path]);
-  writePaged(path, { offset: PAGE, length: size - PAGE });
-}
 
 interface Wish {
   readonly options?: readonly string[];
@@ -60,7 +41,7 @@ function made({ options = EXT4, fstab = FSTAB, change = () => {} }: Wish = {}, p
     fillFolder(folder, randomFrom(SEED), FILES);
     mkdirSync(join(folder, 'etc'));
     writeFileSync(join(folder, 'etc/fstab'), fstab);
-    makeSwapFile(join(folder, 'swapfile'));
+    makeSwapFile(join(folder, 'swapfile'), SWAP);
     change(folder);
   });
 }
@@ -70,36 +51,10 @@ function fresh(): string {
   return oldFile(target, SIZE);
 }
 
-/** What of the source may be left out, as the plan's first step sees it. */
-async function excludable(): Promise<string[]> {
-  const volume = fileSource(source);
-  try {
-    const report = await withExclusions(volume, await inspectDisk(volume, identify(source, SIZE)));
-    return report.volumes.flatMap((each) => each.excludable.map(({ path }) => path));
-  } finally {
-    await volume.close();
-  }
-}
-
 /** The copy is a sound file system, all files but `name` are the same, and that one is a swap area of nothing else. */
 function demandSwapFile(name = 'swapfile'): void {
   demandPerfect(target);
-  const copies = [source, target].map((image) =>
-    mounted(
-      image,
-      (folder) => {
-        const digests = digestFolder(folder);
-        assert.ok(digests.delete(name));
-        return { digests, swap: readFileSync(join(folder, name)) };
-      },
-      'ro',
-    ),
-  );
-  const [wanted, found] = copies;
-  assert.equal(found?.digests, wanted?.digests);
-  assert.equal(found?.swap.subarray(0, PAGE), wanted?.swap.subarray(0, PAGE), 'the header');
-  assert.is(found?.swap.length, wanted?.swap.length);
-  assert.ok(found?.swap.subarray(PAGE).every((byte) => byte === 0));
+  demandSameButSwapped(source, target, { name, mounted });
 }
 
 const LAYOUTS: Readonly<Record<string, readonly string[]>> = {
@@ -207,7 +162,7 @@ function poke(path: string, offset: number, bytes: readonly number[]): void {
 test(`copied like any other file: ${Object.keys(COPIED).join(', ')}`, async () => {
   for (const [name, wish] of Object.entries(COPIED)) {
     made(wish);
-    assert.equal(await excludable(), [], name);
+    assert.equal(await excludablePaths(source), [], name);
   }
   await cloned(source, fresh());
   demandKept(source, target);
@@ -217,7 +172,7 @@ test('a damaged inode names no extents', async () => {
   made();
   const where = /located at block (\d+), offset (0x[0-9a-f]+)/.exec(run('debugfs', ['-R', 'imap /swapfile', source]));
   poke(source, Number(where?.[1]) * 4096 + Number(where?.[2]) + 0x28 + 12 + 8, [0x99]);
-  assert.equal(await excludable(), []);
+  assert.equal(await excludablePaths(source), []);
 });
 
 test('suspended: refused, also if an fsck would make the rest clean; a forensic copy is whole', async () => {

@@ -129,3 +129,10 @@ export function writeSynced(path: string, bytes: Buffer): void {
   fsyncSync(fd);
   closeSync(fd);
 }
+
+/** A file of allocated blocks, and another beside it that grows by turns, so that neither has two blocks in a row. */
+export function growByTurns(path: string, { count, blockSize }: { count: number; blockSize: number }): void {
+  const turns = Array.from({ length: count }, (_, index) => `falloc ${index * blockSize} ${blockSize}\n`);
+  const input = turns.map((turn) => `file 0\n${turn}file 1\n${turn}`).join('');
+  run('xfs_io', ['-f', path, `${path}.other`], { input });
+}

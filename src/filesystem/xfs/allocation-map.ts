@@ -23,7 +23,8 @@ export async function openMap(volume: Source, superblock: Superblock): Promise<A
   return lazyMap(volume, superblock);
 }
 
-function demandTrustworthy(volume: Source, superblock: Superblock): void {
+/** Throws FormatError unless the file system is wholly understood and all there. */
+export function demandTrustworthy(volume: Source, superblock: Superblock): void {
   if (!superblock.intact) throw new FormatError('the checksum of the superblock is wrong');
   const unknown = unknownFeatures(superblock);
   if (unknown !== undefined) throw new FormatError(`the file system has unknown features (${unknown})`);
