@@ -106,7 +106,7 @@ async function run(context: Run): Promise<CloneRunResult> {
 
   const after = await readSourceState(prepared);
   const changed = changesOf(prepared, before, after);
-  if (changed.length > 0) throw sourceChanged(changed);
+  if (changed.length > 0) throw sourceChanged(changed, { armed: session.armed });
 
   if (session.armed) {
     report({ event: 'phase', phase: 'commit', message: 'writing the partition table and boot code' });

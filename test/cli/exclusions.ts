@@ -7,7 +7,7 @@ import * as assert from 'uvu/assert';
 import type { ClonePlan } from '../../src/operation/clone-types.js';
 import { ectype } from '../support/cli.js';
 import { makeImage, mounted } from '../support/ext4-image.js';
-import { withNtfsMounted } from '../support/ntfs-mount.js';
+import { asWindowsOwn, withNtfsMounted } from '../support/ntfs-mount.js';
 import { makeNtfs } from '../support/ntfs-volume.js';
 import { demandKept, demandLeftOut, pagedContent, writePaged } from '../support/paged.js';
 import { run } from '../support/run.js';
@@ -50,7 +50,10 @@ async function makeDisk(named: string): Promise<void> {
   putBytes(source, readFileSync(part), PLACES.data);
   rmSync(part);
   makeNtfs(part, { size: 8 * MiB, clusterSize: 4096 });
-  await withNtfsMounted(part, (folder) => writeFileSync(join(folder, 'pagefile.sys'), pagedContent(2 * MiB)));
+  await withNtfsMounted(part, (folder) => {
+    writeFileSync(join(folder, 'pagefile.sys'), pagedContent(2 * MiB));
+    asWindowsOwn(join(folder, 'pagefile.sys'));
+  });
   putBytes(source, readFileSync(part), PLACES.windows);
 }
 

@@ -8,7 +8,7 @@ import { ToolError } from '../../src/base/tool-error.js';
 import { KiB, MiB } from '../../src/base/units.js';
 import { oldFile, sha256 } from '../support/clone-judge.js';
 import { cloned, verified } from '../support/in-process.js';
-import { hashTree, withNtfsMounted } from '../support/ntfs-mount.js';
+import { asWindowsOwn, hashTree, withNtfsMounted } from '../support/ntfs-mount.js';
 import { fillFolder, makeNtfs } from '../support/ntfs-volume.js';
 import { demandKept, demandLeftOut, pagedContent, writePaged } from '../support/paged.js';
 import { thrownBy } from '../support/partition-disk.js';
@@ -29,7 +29,10 @@ async function made(clusterSize: number, change: (folder: string) => void = () =
   makeNtfs(source, { size: SIZE, clusterSize });
   await withNtfsMounted(source, (folder) => {
     fillFolder(folder, randomFrom(SEED), { budget: MiB });
-    for (const [index, name] of NAMES.entries()) writeFileSync(join(folder, name), pagedContent(LENGTHS[index] ?? 0));
+    for (const [index, name] of NAMES.entries()) {
+      writeFileSync(join(folder, name), pagedContent(LENGTHS[index] ?? 0));
+      asWindowsOwn(join(folder, name));
+    }
     change(folder);
   });
 }
@@ -141,13 +144,15 @@ test('hibernated: refused as ever; a forensic copy leaves nothing out', async ()
   assert.is(sha256(target), sha256(source));
 });
 
-test('files of these names elsewhere, and directories, are copied', async () => {
+test('files of these names elsewhere, directories, and what Windows did not make are copied', async () => {
   makeNtfs(source, { size: SIZE, clusterSize: 4 * KiB });
   await withNtfsMounted(source, (folder) => {
     fillFolder(folder, randomFrom(SEED), { budget: MiB });
     mkdirSync(join(folder, 'pagefile.sys'));
     for (const name of NAMES) writeFileSync(join(folder, 'pagefile.sys', name), pagedContent(MiB));
     writeFileSync(join(folder, 'swapfile.sys'), 'it lies in its record');
+    asWindowsOwn(join(folder, 'swapfile.sys'));
+    writeFileSync(join(folder, 'hiberfil.sys'), pagedContent(MiB)); // kept by somebody to be looked into
   });
   const { plan } = await cloned(source, fresh());
   assert.is(plan.excludedBytes, 0);

@@ -19,7 +19,7 @@ import { KiB, MiB } from '../../src/base/units.js';
 import { oldFile } from '../support/clone-judge.js';
 import { demandPerfect, makeImage, mounted } from '../support/ext4-image.js';
 import { cloned, verified } from '../support/in-process.js';
-import { hashTree, withNtfsMounted } from '../support/ntfs-mount.js';
+import { asWindowsOwn, hashTree, withNtfsMounted } from '../support/ntfs-mount.js';
 import { makeNtfs } from '../support/ntfs-volume.js';
 import { demandLeftOut, pagedContent } from '../support/paged.js';
 import { type Random, randomFrom, SEED } from '../support/random.js';
@@ -94,7 +94,9 @@ test(`${ROUNDS} fragmented page files on NTFS`, async () => {
     makeNtfs(source, { size: 1500 * clusterSize + 8 * MiB, clusterSize });
     const paged = await withNtfsMounted(source, (folder) => {
       crowd(folder, random, { clusterSize, files: 700 });
-      return writeByTurns(folder, random, { name: 'pagefile.sys', head: 0, unit: clusterSize });
+      const written = writeByTurns(folder, random, { name: 'pagefile.sys', head: 0, unit: clusterSize });
+      asWindowsOwn(join(folder, 'pagefile.sys'));
+      return written;
     });
     await demandOnly(paged, async (image) => {
       run('ntfsfix', ['-n', image]);

@@ -16,7 +16,7 @@ import { memoryTarget } from '../../src/source/memory.js';
 import type { Source } from '../../src/source/types.js';
 import { damage } from '../support/damage.js';
 import { makeImage, mounted } from '../support/ext4-image.js';
-import { withNtfsMounted } from '../support/ntfs-mount.js';
+import { asWindowsOwn, withNtfsMounted } from '../support/ntfs-mount.js';
 import { makeNtfs } from '../support/ntfs-volume.js';
 import { randomFrom, SEED } from '../support/random.js';
 import { run } from '../support/run.js';
@@ -159,7 +159,10 @@ test(`${ROUNDS} damaged volumes: mkfs.xfs, checksums right`, async () => {
 
 test(`${ROUNDS} damaged volumes: mkntfs`, async () => {
   makeNtfs(image, { size: SIZE, clusterSize: 512 });
-  await withNtfsMounted(image, (folder) => writeInPieces(folder, 'pagefile.sys'));
+  await withNtfsMounted(image, (folder) => {
+    writeInPieces(folder, 'pagefile.sys');
+    asWindowsOwn(join(folder, 'pagefile.sys'));
+  });
   const bytes = readFileSync(image);
   const root = Number(bytes.readBigUInt64LE(0x30)) * 512 + 5 * KiB;
   // In the directory's entry, and in the file's record before its run list.

@@ -84,7 +84,10 @@ export const SAMPLES: Readonly<Record<string, readonly ToolError[]>> = {
   interrupted: [run.interrupted()],
   interruptedUntouched: [run.interruptedUntouched()],
   sourceChangedEarly: [run.sourceChangedEarly('source.img')],
-  sourceChanged: [run.sourceChanged(['partition 1', 'partition 2 "root"'])],
+  sourceChanged: [
+    run.sourceChanged(['partition 1', 'partition 2 "root"'], { armed: true }),
+    run.sourceChanged(['source.img'], { armed: false }),
+  ],
   verifyFailed: [run.verifyFailed('/dev/sdb', 1, {}), run.verifyFailed('/dev/sdb', 12, { differing: [] })],
   inUseByAnother: [safety.inUseByAnother('disk.img')],
   sameDisk: [safety.sameDisk('/dev/sda', '/dev/loop0', '/dev/loop0 lies on /dev/sda')],

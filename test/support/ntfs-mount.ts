@@ -52,6 +52,11 @@ async function mounted(folder: string, exitCode: () => number | null, said: () =
   throw new Error(`ntfs-3g did not mount: ${said()}`);
 }
 
+/** Makes a file of a mounted volume what Windows makes its own files: hidden, system, archive. */
+export function asWindowsOwn(path: string): void {
+  run('setfattr', ['-n', 'system.ntfs_attrib_be', '-v', '0x00000026', path]);
+}
+
 /** Path and sha256 of every file below `folder`. */
 export function hashTree(folder: string): Map<string, string> {
   const hashes = new Map<string, string>();

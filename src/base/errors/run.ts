@@ -18,10 +18,11 @@ export function interruptedUntouched(): ToolError {
   });
 }
 
-export function sourceChanged(volumes: readonly string[]): ToolError {
+export function sourceChanged(volumes: readonly string[], { armed }: { armed: boolean }): ToolError {
+  const left = armed ? 'the target is left marked as unfinished' : 'nothing was written to the target';
   return new ToolError({
     code: 'filesystem.source-changed',
-    message: `the source changed while it was copied (${volumes.join(', ')}); the target is left marked as unfinished`,
+    message: `the source changed while it was copied (${volumes.join(', ')}); ${left}`,
     hint: 'Stop what writes to the source, then run the same command again',
     details: { volumes },
   });

@@ -1,6 +1,7 @@
 // The page and hibernation files of Windows, whose content no started Windows looks at.
 // Invariant: extents come from the run list of the file that the root directory names, and only if its record still is
-// that file's; a file whose clusters do not hold its bytes as they are (compressed, encrypted) is not given out.
+// that file's. Not given out: a file whose clusters do not hold its bytes as they are (compressed, encrypted), and one that
+// Windows did not make (not hidden, or no system file).
 
 import { FormatError } from '../../base/u64.js';
 import type { Extent } from '../../map/extent.js';
@@ -8,6 +9,7 @@ import type { Source } from '../../source/types.js';
 import type { ExcludedFile } from '../plugin.js';
 import type { BootSector } from './boot-sector.js';
 import { findInDirectory } from './directory.js';
+import { ATTRIBUTE, type FileRecord } from './file-record.js';
 import {
   type MasterFileTable,
   openMasterFileTable,
@@ -23,6 +25,10 @@ const NAMES: Readonly<Record<string, ExcludedFile['kind']>> = {
   'swapfile.sys': 'page file',
   [HIBERNATION_FILE]: 'hibernation file',
 };
+
+/** Where $STANDARD_INFORMATION keeps the attributes that `attrib` shows. Format: ntfs-3g layout.h. */
+const FILE_ATTRIBUTES = 32;
+const HIDDEN_SYSTEM = 0x2 | 0x4;
 
 /** For volumes on which nothing hibernates. Throws FormatError. */
 export async function findExcludable(source: Source, boot: BootSector): Promise<ExcludedFile[]> {
@@ -43,10 +49,19 @@ async function extentsOf(mft: MasterFileTable, name: string): Promise<Extent[]> 
   if (record.sequence !== found.sequence || record.base.record !== 0) {
     throw new FormatError(`${name}: MFT record ${found.record} is another file's`);
   }
+  if (!(await isWindowsOwn(mft, record))) return [];
   const stream = await openStream(mft, record, UNNAMED_DATA);
   if (!stream?.plain) return [];
   const { clusterSize } = mft.boot;
   return stream.runs.flatMap(({ lcn, count }) =>
     lcn === undefined ? [] : [{ offset: lcn * clusterSize, length: count * clusterSize }],
   );
+}
+
+/** Windows makes its page and hibernation files hidden system files; what somebody keeps under their names is none of them. */
+async function isWindowsOwn(mft: MasterFileTable, record: FileRecord): Promise<boolean> {
+  const stream = await openStream(mft, record, { type: ATTRIBUTE.standardInformation, name: '' });
+  const information = stream?.resident;
+  if (!information || information.length < FILE_ATTRIBUTES + 4) return false;
+  return (information.readUInt32LE(FILE_ATTRIBUTES) & HIDDEN_SYSTEM) === HIDDEN_SYSTEM;
 }

@@ -7,6 +7,7 @@ import type { Bytes } from '../../base/units.js';
 import { applyFixups } from './fixups.js';
 
 export const ATTRIBUTE = {
+  standardInformation: 0x10,
   attributeList: 0x20,
   fileName: 0x30,
   volumeName: 0x60,
