@@ -1,7 +1,8 @@
 // Joins the compiled command line into two plain scripts, the program and its worker: a start reads one file instead of
 // a hundred, and neither it nor a worker thread has to start the loader of ES modules (a third of a start's time).
-// Libraries with native parts or worker files of their own stay packages.
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+// Libraries with native parts or worker files of their own stay packages. The program is started by a few lines that
+// give V8 what scripts/code-cache.mjs wrote down of it.
+import { chmodSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { build } from 'esbuild';
 
 const folder = 'dist/bundle';
@@ -21,3 +22,34 @@ await build({
   define: { 'import.meta.url': '__moduleUrl' },
   logLevel: 'warning',
 });
+
+const cli = `${folder}/cli`;
+renameSync(`${cli}/main.js`, `${cli}/program.js`);
+writeFileSync(
+  `${cli}/load.js`,
+  `const { readFileSync } = require('node:fs');
+const { createRequire } = require('node:module');
+const { dirname, join } = require('node:path');
+const { Script } = require('node:vm');
+
+/** Runs a plain script as a module, with V8's cache of it if there is one. */
+exports.load = (file) => {
+  let cachedData;
+  try {
+    cachedData = readFileSync(join(dirname(file), 'program.cache'));
+  } catch {}
+  const text = readFileSync(file, 'utf8').replace(/^#!/, '//');
+  const wrapped = '(function (exports, require, module, __filename, __dirname) {' + text + '\\n})';
+  const script = new Script(wrapped, { filename: file, cachedData });
+  script.runInThisContext()({}, createRequire(file), {}, file, dirname(file));
+  return script;
+};
+`,
+);
+writeFileSync(
+  `${cli}/main.js`,
+  `#!/usr/bin/env node
+require('./load.js').load(require('node:path').join(__dirname, 'program.js'));
+`,
+);
+chmodSync(`${cli}/main.js`, 0o755);

@@ -83,7 +83,10 @@ async function execute(
 ): Promise<void> {
   const { map } = volume;
   const permit = async (): Promise<void> => options.ledger.permit(map, page);
-  const result = await executor.run(task, volume, permit);
+  // What will be written in any case need not ask: a worker that asks waits, and its disk with it.
+  const granted = options.sink === 'write' && volume.discardFree && volume.unknown === 'write';
+  if (granted) await permit();
+  const result = await executor.run(task, volume, permit, granted);
   if (page === undefined || task.kind !== 'stretch') return;
   if (result.differing.length > 0 && options.onDiffering) {
     const { extent, blockSize } = task.stretch;

@@ -23,8 +23,8 @@ export interface Ends {
 export interface Executor {
   /** How many tasks are worth starting at once. */
   readonly concurrency: number;
-  /** `permit` is called at most once, before the first write. */
-  run(task: Task, ends: Ends, permit: () => Promise<void>): Promise<StretchResult>;
+  /** `permit` is called at most once, before the first write; not by a worker if it is `granted` already. */
+  run(task: Task, ends: Ends, permit: () => Promise<void>, granted?: boolean): Promise<StretchResult>;
   close(): Promise<void>;
 }
 
@@ -93,11 +93,12 @@ export function workerExecutor(workers = workerCount()): Executor {
   pool.on('message', ({ wantsToWrite }: PermissionRequest) => void underWay.get(wantsToWrite)?.());
   return {
     concurrency: workers * TASKS_PER_WORKER,
-    async run(task, { source, target, tally }, permit) {
+    async run(task, { source, target, tally }, permit, granted = false) {
       if (!source.spec || !target.spec) throw new Error('internal error: a worker needs specs');
       count += 1;
       const id = count;
       const permission = createPermission();
+      if (granted) answerPermission(permission, { granted });
       let refusal: { error: unknown } | undefined;
       underWay.set(id, async () => {
         try {

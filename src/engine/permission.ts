@@ -27,6 +27,7 @@ export function answerPermission(memory: SharedArrayBuffer, { granted }: { grant
 /** The worker's side: asks, and waits for the answer. */
 export function askPermission(memory: SharedArrayBuffer, task: number): boolean {
   const cell = new Int32Array(memory);
+  if (Atomics.load(cell, 0) !== ASKED) return Atomics.load(cell, 0) === GRANTED; // answered before it was asked
   parentPort?.postMessage({ wantsToWrite: task } satisfies PermissionRequest);
   while (Atomics.load(cell, 0) === ASKED) Atomics.wait(cell, 0, ASKED);
   return Atomics.load(cell, 0) === GRANTED;
