@@ -59,7 +59,7 @@ async function demandRest(without: readonly string[]): Promise<void> {
     assert.is(found.get(name), sha256(zeros), `${name} reads as zeros`);
     assert.ok(wanted.delete(name) && found.delete(name));
   }
-  assert.ok(wanted.size > 10);
+  assert.ok(wanted.size > 0, 'other files are there to be compared');
   assert.equal(found, wanted);
 }
 
