@@ -14,10 +14,10 @@ export interface Witness {
 }
 
 /** One write on every medium. */
-const LENGTH = 4 * KiB;
+export const WITNESS_LENGTH: Bytes = 4 * KiB;
 
 function noteOf({ id }: Witness): Buffer {
-  const note = Buffer.alloc(LENGTH);
+  const note = Buffer.alloc(WITNESS_LENGTH);
   note.write(`ectype clone, run witness ${id}: free space, may be overwritten\n`, 'latin1');
   return note;
 }
@@ -29,12 +29,10 @@ export async function leaveWitness(volume: Target, offset: Bytes): Promise<Witne
   return witness;
 }
 
-export const WITNESS_LENGTH = LENGTH;
-
 /** True if the volume still bears the note. */
 export async function bearsWitness(volume: Source, witness: Witness): Promise<boolean> {
-  if (witness.offset + LENGTH > volume.size) return false;
-  const found = Buffer.alloc(LENGTH);
+  if (witness.offset + WITNESS_LENGTH > volume.size) return false;
+  const found = Buffer.alloc(WITNESS_LENGTH);
   await volume.read(found, witness.offset);
   return found.equals(noteOf(witness));
 }
