@@ -1,8 +1,8 @@
-// Joins the compiled command line into two plain scripts, the program and its worker: a start reads one file instead of
-// a hundred, and neither it nor a worker thread has to start the loader of ES modules (a third of a start's time).
-// Libraries with native parts or worker files of their own stay packages. The program is started by a few lines that
-// give V8 what scripts/code-cache.mjs wrote down of it.
-import { chmodSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+// Joins the compiled command line into plain scripts, the program and what its worker threads run: a start reads one
+// file instead of a hundred, and neither it nor a worker thread has to start the loader of ES modules (a third of a
+// start's time). Libraries with native parts stay packages. The program is started by a few lines that give V8 what
+// scripts/code-cache.mjs wrote down of it.
+import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { build } from 'esbuild';
 
 const folder = 'dist/bundle';
@@ -10,21 +10,24 @@ rmSync(folder, { recursive: true, force: true });
 mkdirSync(folder, { recursive: true });
 writeFileSync(`${folder}/package.json`, '{ "type": "commonjs" }\n');
 await build({
-  entryPoints: ['dist/src/cli/main.js', 'dist/src/engine/worker.js'],
+  entryPoints: [
+    { in: 'dist/src/cli/main.js', out: 'program' },
+    { in: 'dist/src/engine/task-worker.js', out: 'task-worker' },
+    // What piscina starts each thread with: it looks for it beside its own code, which is in the program now.
+    { in: 'node_modules/piscina/dist/worker.js', out: 'worker' },
+  ],
   outdir: `${folder}/cli`, // as deep as dist/src/cli: paths relative to a file stay right
-  entryNames: '[name]',
   bundle: true,
   format: 'cjs',
   platform: 'node',
   target: 'node20',
-  external: ['piscina', 'xxhash-addon', '@node-rs/crc32'],
+  external: ['xxhash-addon', '@node-rs/crc32', '@napi-rs/nice'],
   banner: { js: "const __moduleUrl = require('node:url').pathToFileURL(__filename).href;" },
   define: { 'import.meta.url': '__moduleUrl' },
   logLevel: 'warning',
 });
 
 const cli = `${folder}/cli`;
-renameSync(`${cli}/main.js`, `${cli}/program.js`);
 writeFileSync(
   `${cli}/load.js`,
   `const { readFileSync } = require('node:fs');

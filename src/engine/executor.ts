@@ -63,9 +63,9 @@ export interface WorkerTask {
 
 export type WorkerAnswer = { readonly result: StretchResult } | { readonly error: WireError };
 
-/** One a core: more were not faster on any medium that was measured, and each costs start-up time and memory. */
+/** One more than cores: while one waits for its medium, another has work. Each costs start-up time and memory. */
 export function workerCount(): number {
-  return Math.min(8, Math.max(2, availableParallelism()));
+  return Math.min(8, availableParallelism() + 1);
 }
 
 /** One under way and one waiting in the worker, so that it never waits for this thread between two. */
@@ -82,7 +82,7 @@ export function workersFor(bytes: Bytes): Executor | undefined {
 /** Runs tasks in worker threads. Both ends of every task must have a spec. */
 export function workerExecutor(workers = workerCount()): Executor {
   const pool = new Piscina<WorkerTask, WorkerAnswer>({
-    filename: new URL('./worker.js', import.meta.url).href,
+    filename: new URL('./task-worker.js', import.meta.url).href,
     minThreads: workers,
     maxThreads: workers,
     concurrentTasksPerWorker: TASKS_PER_WORKER,

@@ -1,7 +1,7 @@
 // Opens what a user named: a whole disk, or one partition of it.
 // Invariant: both ends are claimed for the whole run, the partition's own node where the kernel has one, else the disk.
 
-import { accessSync, closeSync, constants, existsSync, ftruncateSync, openSync } from 'node:fs';
+import { accessSync, closeSync, constants, existsSync, ftruncateSync, openSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { cannotOpen, noFolder } from '../base/errors/device.js';
 import { noSuchPartition } from '../base/errors/partition.js';
@@ -84,6 +84,12 @@ async function partitionExtent(path: string, number: number): Promise<Extent> {
   } finally {
     await disk.close();
   }
+}
+
+/** How large the medium at `path` seems before it is opened; 0 if there is none. */
+export function expectedSize(path: string): Bytes {
+  const stats = statSync(path, { throwIfNoEntry: false });
+  return stats?.isBlockDevice() ? (blockDeviceAt(path)?.size ?? 0) : (stats?.size ?? 0);
 }
 
 /** The whole disk's size, which its identity includes, whatever part of it is meant. */

@@ -10,6 +10,7 @@ import { type Executor, workersFor } from '../engine/executor.js';
 import {
   absentFile,
   createTargetFile,
+  expectedSize,
   openSourceEnd,
   openTargetEnd,
   openTargetToRead,
@@ -53,7 +54,21 @@ import { sameScope } from './session.js';
 /** Throws ToolError; its family tells whether anything was written (`safety`, `usage`: nothing). */
 export async function clone(options: CloneOptions): Promise<CloneResult> {
   leavesOut(options); // what was asked for must make sense, before anything is opened
-  const sourcePlace = await resolve(parseLocation(options.source));
+  const source = parseLocation(options.source);
+  // Threads take a moment to start, and it passes while both ends are looked at.
+  const workers = options.dryRun ? undefined : workersFor(expectedSize(source.path));
+  try {
+    return await cloneFrom(await resolve(source), options, workers);
+  } finally {
+    await workers?.close();
+  }
+}
+
+async function cloneFrom(
+  sourcePlace: Place,
+  options: CloneOptions,
+  workers: Executor | undefined,
+): Promise<CloneResult> {
   const targetPlace = await resolveTarget(options.target);
   if (targetPlace && sourcePlace.scope !== targetPlace.scope)
     throw diskAndPartition(sourcePlace.name, targetPlace.name);
@@ -67,7 +82,6 @@ export async function clone(options: CloneOptions): Promise<CloneResult> {
 
   const opened = openSourceEnd(sourcePlace);
   const source = options.rescue ? { ...opened, medium: aroundHoles(opened.medium) } : opened;
-  const workers = options.dryRun ? undefined : workersFor(source.medium.size);
   try {
     if (source.medium.size === 0) throw emptyMedium(sourcePlace.name);
     const sourceWritten = lastWritten(sourcePlace.path);
@@ -79,7 +93,6 @@ export async function clone(options: CloneOptions): Promise<CloneResult> {
       await target.close();
     }
   } finally {
-    await workers?.close();
     await source.close();
   }
 }
