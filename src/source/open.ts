@@ -2,6 +2,7 @@
 
 import { unreachable } from '../base/assert.js';
 import { openDiskSource, openDiskTarget } from './disk.js';
+import { openOverlay } from './overlay.js';
 import { sliceSource, sliceTarget } from './slice.js';
 import type { Source, SourceSpec, Target } from './types.js';
 
@@ -16,6 +17,8 @@ export function openSource(spec: SourceSpec): Source {
       const slice = sliceSource(whole, spec.extent, `${whole.name} at ${spec.extent.offset}`);
       return { ...slice, close: () => closeBoth(slice, whole) };
     }
+    case 'overlay':
+      return openOverlay(spec, openSource(spec.base));
     default:
       return unreachable(spec);
   }
@@ -32,6 +35,8 @@ export function openTarget(spec: SourceSpec): Target {
       const slice = sliceTarget(whole, spec.extent, `${whole.name} at ${spec.extent.offset}`);
       return { ...slice, close: () => closeBoth(slice, whole) };
     }
+    case 'overlay':
+      throw new Error('internal error: an overlay is only read');
     default:
       return unreachable(spec);
   }

@@ -7,7 +7,9 @@ import type { Extent } from '../map/extent.js';
 /** How to open a source again, in this thread or in another: plain data. */
 export type SourceSpec =
   | { readonly kind: 'file' | 'device'; readonly path: string; readonly seen?: SeenMedium }
-  | { readonly kind: 'slice'; readonly of: SourceSpec; readonly extent: Extent };
+  | { readonly kind: 'slice'; readonly of: SourceSpec; readonly extent: Extent }
+  /** `changes`: path of a list of what differs from `base` (overlay.ts); it may be long, so it stays in its file. */
+  | { readonly kind: 'overlay'; readonly base: SourceSpec; readonly changes: string; readonly size: Bytes };
 
 /** What a path meant when it was first opened: names can come to mean something else while a run goes on. */
 export interface SeenMedium {

@@ -3,6 +3,7 @@
 import * as device from '../../src/base/errors/device.js';
 import * as filesystem from '../../src/base/errors/filesystem.js';
 import * as partition from '../../src/base/errors/partition.js';
+import * as reshape from '../../src/base/errors/reshape.js';
 import * as run from '../../src/base/errors/run.js';
 import * as safety from '../../src/base/errors/safety.js';
 import * as state from '../../src/base/errors/state.js';
@@ -81,6 +82,29 @@ export const SAMPLES: Readonly<Record<string, readonly ToolError[]>> = {
     partition.noSuchPartition(2, [1]),
     partition.noSuchPartition(1, []),
   ],
+  programMissing: [reshape.programMissing('resize2fs', 'e2fsprogs')],
+  programFailed: [
+    reshape.programFailed('resize2fs', 'resize partition 2 "root"', {
+      status: 1,
+      said: ['no space left.', 'aborted.'],
+    }),
+    reshape.programFailed('qemu-img', 'list what has changed', { status: 'SIGKILL', said: [] }),
+  ],
+  programTooSlow: [reshape.programTooSlow('ntfsresize', 'resize partition 3', 120)],
+  resizeUnsupported: [reshape.resizeUnsupported('partition 1', 'exfat', 'no tool on Linux resizes exFAT')],
+  belowMinimum: [
+    reshape.belowMinimum('partition 2', 'ext4', {
+      wanted: GiB,
+      minimum: 1.5 * GiB,
+      reason: 'what resize2fs needs for its files',
+    }),
+  ],
+  reshapeUnproven: [reshape.reshapeUnproven('partition 2', 'ext4', 'no known file system')],
+  cannotMountView: [reshape.cannotMountView('partition 2', 'xfs', 'unknown filesystem type')],
+  scratchUnusable: [reshape.scratchUnusable('/var/tmp', failed('ENOSPC'))],
+  viewNotRemoved: [reshape.viewNotRemoved('/var/tmp/ectype-view-1-2-abc', 'something is mounted there')],
+  overlayDamaged: [reshape.overlayDamaged('/var/tmp/changes', 'its entries do not fit')],
+  reshapeInterrupted: [reshape.reshapeInterrupted('partition 2 "root"')],
   interrupted: [run.interrupted()],
   interruptedUntouched: [run.interruptedUntouched()],
   sourceChangedEarly: [run.sourceChangedEarly('source.img')],

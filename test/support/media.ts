@@ -1,13 +1,14 @@
 // One of every kind of medium, filled with the same bytes: what the conformance suite runs over.
 
 import { truncateSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { openDiskTarget } from '../../src/source/disk.js';
 import { memoryTarget } from '../../src/source/memory.js';
 import { openSource, openTarget } from '../../src/source/open.js';
+import { type Change, saveChanges } from '../../src/source/overlay.js';
 import { readOnlyTarget } from '../../src/source/read-only.js';
 import { sliceTarget } from '../../src/source/slice.js';
-import type { Source, Target } from '../../src/source/types.js';
+import type { Source, SourceSpec, Target } from '../../src/source/types.js';
 import { faultySource, faultyTarget } from './faulty.js';
 import { run } from './run.js';
 import { volatileTarget } from './volatile.js';
@@ -139,4 +140,38 @@ export const SOURCES: readonly MediumKind<Source>[] = [
     sectorSize: undefined,
     open: (bytes, folder) => alone(faultySource(openSource({ kind: 'file', path: file(folder, bytes) }))),
   },
+  {
+    name: 'overlay from its spec',
+    ragged: true,
+    sectorSize: undefined,
+    open: (bytes, folder) => alone(openSource(overlaid(bytes, folder))),
+  },
 ];
+
+/** `bytes` in odd turns of base, changes and zeros; what the base holds under the others, and behind its part, is wrong. */
+function overlaid(bytes: Buffer, folder: string): SourceSpec {
+  const base = Buffer.from(bytes.subarray(0, Math.ceil(bytes.length * 0.7)));
+  const changed: Buffer[] = [Buffer.alloc(333, 0xee)];
+  const changes: Change[] = [];
+  let place = 333;
+  for (let offset = 0, turn = 0; offset < bytes.length; turn += 1) {
+    const length = Math.min(bytes.length - offset, 1 + ((turn * 77_777) % 150_001));
+    const part = bytes.subarray(offset, offset + length);
+    const isZero = part.every((byte) => byte === 0);
+    if (isZero && offset >= base.length) {
+      // Nothing says so: there are zeros behind the base.
+    } else if (isZero) {
+      changes.push({ offset, length, place: undefined });
+      base.subarray(offset, offset + length).fill(0xdd);
+    } else if (turn % 2 === 1 || offset + length > base.length) {
+      changes.push({ offset, length, place });
+      changed.push(part);
+      place += length;
+      base.subarray(offset, offset + length).fill(0xdd);
+    }
+    offset += length;
+  }
+  const list = file(folder, Buffer.alloc(0));
+  saveChanges(list, basename(file(folder, Buffer.concat(changed))), changes);
+  return { kind: 'overlay', base: { kind: 'file', path: file(folder, base) }, changes: list, size: bytes.length };
+}

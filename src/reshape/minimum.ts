@@ -1,0 +1,50 @@
+// How small a volume can be made, and how much room that takes in the scratch folder.
+
+import { type Bytes, MiB } from '../base/units.js';
+import { identify } from '../filesystem/registry.js';
+import { withOverlay } from './overlay.js';
+import type { Minimum } from './resizer.js';
+import { type VolumeOptions, withVolume } from './volume.js';
+
+/** What tools write besides the bytes they move: tables, journals, and 64 KiB around each small change. */
+const FIXED_COST = 64 * MiB;
+const COST_SHARE = 1 / 256;
+
+/**
+ * The smallest size that `makeView` takes for this volume; some tools only tell it of a file they may write to, so this
+ * takes as long as their check of it. Throws ToolError as `makeView` does.
+ */
+export function minimumSize(options: VolumeOptions): Promise<Minimum> {
+  const { source: base, scratch, signal } = options;
+  return withVolume(options, async ({ volume, resizer }) => {
+    const { minimum } = resizer;
+    if (minimum.by === 'reading') return minimum.find(volume);
+    const found: Minimum[] = [];
+    const overlay = await withOverlay(
+      { base, volume: volume.name, size: base.length, scratch, signal },
+      async (bench) => void found.push(await minimum.find(volume, bench)),
+    );
+    overlay.close();
+    const [only] = found;
+    if (!only) throw new Error('internal error: no minimum was found');
+    return { ...only, minimum: Math.min(only.minimum, Math.ceil(volume.info.size / MiB) * MiB) };
+  });
+}
+
+/**
+ * Bytes that a view of `size` bytes may take in the scratch folder, at most: what is used beyond the new end has to move,
+ * and a share for what the tools write besides. Throws ToolError as `makeView` does.
+ */
+export function scratchNeeded(options: VolumeOptions & { readonly size: Bytes }): Promise<Bytes> {
+  const { size } = options;
+  return withVolume(options, async ({ volume: { source, info } }) => {
+    let moved = 0;
+    if (size < info.size) {
+      const { recognised } = await identify(source);
+      const map = await recognised?.plugin.openAllocationMap(source, info);
+      const beyond = { offset: size, length: source.size - size };
+      for await (const { length } of map?.usedExtents(beyond) ?? []) moved += length;
+    }
+    return moved + FIXED_COST + Math.ceil(Math.max(size, source.size) * COST_SHARE);
+  });
+}
