@@ -17,6 +17,7 @@ const LAYERS = {
   state: 6,
   location: 7,
   plan: 8,
+  reshape: 8,
   engine: 9,
   operation: 10,
   cli: 11,

@@ -7,7 +7,14 @@ import type { Extent } from '../map/extent.js';
 /** How to open a source again, in this thread or in another: plain data. */
 export type SourceSpec =
   | { readonly kind: 'file' | 'device'; readonly path: string; readonly seen?: SeenMedium }
-  | { readonly kind: 'slice'; readonly of: SourceSpec; readonly extent: Extent };
+  | { readonly kind: 'slice'; readonly of: SourceSpec; readonly extent: Extent }
+  | { readonly kind: 'patched'; readonly of: SourceSpec; readonly size: Bytes; readonly patches: readonly PatchSpec[] };
+
+/** Bytes that are shown in place of what lies there. */
+export interface PatchSpec {
+  readonly offset: Bytes;
+  readonly base64: string;
+}
 
 /** What a path meant when it was first opened: names can come to mean something else while a run goes on. */
 export interface SeenMedium {
