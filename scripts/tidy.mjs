@@ -36,7 +36,7 @@ const BANNED = [
   [/\b(?:src|dst)[A-Z]\w*\b|\b(?:const|let)\s+(?:src|dst)\b/, [], 'say source and target'],
   [
     /from 'node:fs'|from 'node:fs\/promises'/,
-    ['source', 'device', 'state', 'location', 'operation', 'cli'],
+    ['source', 'device', 'state', 'location', 'reshape', 'operation', 'cli'],
     'parsers and the engine read through a Source',
   ],
   [/from 'node:child_process'/, ['device', 'operation'], 'outside programs are started in few places'],
