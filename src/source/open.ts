@@ -3,6 +3,7 @@
 import { unreachable } from '../base/assert.js';
 import { openDiskSource, openDiskTarget } from './disk.js';
 import { openOverlay } from './overlay.js';
+import { fromSpecs, patchedSource } from './patched.js';
 import { sliceSource, sliceTarget } from './slice.js';
 import type { Source, SourceSpec, Target } from './types.js';
 
@@ -19,12 +20,17 @@ export function openSource(spec: SourceSpec): Source {
     }
     case 'overlay':
       return openOverlay(spec, openSource(spec.base));
+    case 'patched': {
+      const base = openSource(spec.of);
+      const patched = patchedSource(base, fromSpecs(spec.patches), { size: spec.size });
+      return { ...patched, close: () => closeBoth(patched, base) };
+    }
     default:
       return unreachable(spec);
   }
 }
 
-/** The same for a target. */
+/** The same for a target. What shows other bytes than it holds cannot be written. */
 export function openTarget(spec: SourceSpec): Target {
   switch (spec.kind) {
     case 'file':
@@ -37,12 +43,14 @@ export function openTarget(spec: SourceSpec): Target {
     }
     case 'overlay':
       throw new Error('internal error: an overlay is only read');
+    case 'patched':
+      throw new Error('internal error: a patched source is no target');
     default:
       return unreachable(spec);
   }
 }
 
-async function closeBoth(slice: Source, whole: Source): Promise<void> {
-  await slice.close();
+async function closeBoth(part: Source, whole: Source): Promise<void> {
+  await part.close();
   await whole.close();
 }

@@ -9,7 +9,14 @@ export type SourceSpec =
   | { readonly kind: 'file' | 'device'; readonly path: string; readonly seen?: SeenMedium }
   | { readonly kind: 'slice'; readonly of: SourceSpec; readonly extent: Extent }
   /** `changes`: path of a list of what differs from `base` (overlay.ts); it may be long, so it stays in its file. */
-  | { readonly kind: 'overlay'; readonly base: SourceSpec; readonly changes: string; readonly size: Bytes };
+  | { readonly kind: 'overlay'; readonly base: SourceSpec; readonly changes: string; readonly size: Bytes }
+  | { readonly kind: 'patched'; readonly of: SourceSpec; readonly size: Bytes; readonly patches: readonly PatchSpec[] };
+
+/** Bytes that are shown in place of what lies there. */
+export interface PatchSpec {
+  readonly offset: Bytes;
+  readonly base64: string;
+}
 
 /** What a path meant when it was first opened: names can come to mean something else while a run goes on. */
 export interface SeenMedium {

@@ -1,5 +1,6 @@
 // Every error of base/errors with fixed arguments: what the golden file renders.
 
+import * as afterMove from '../../src/base/errors/after-move.js';
 import * as device from '../../src/base/errors/device.js';
 import * as filesystem from '../../src/base/errors/filesystem.js';
 import * as partition from '../../src/base/errors/partition.js';
@@ -46,6 +47,16 @@ export const SAMPLES: Readonly<Record<string, readonly ToolError[]>> = {
       'Mount it and unmount it, or run `e2fsck -p`',
     ),
   ],
+  sectorSizeStays: [
+    afterMove.sectorSizeStays('partition 2 "root"', 'xfs', {
+      sectorSize: 4096,
+      reason: 'its sectors have 512 bytes, and it cannot be converted',
+      advice: 'Make a new file system on the target and copy the files, or choose a target with smaller sectors',
+    }),
+  ],
+  notMovable: [afterMove.notMovable('partition 3', 'ntfs', 'it has no NTFS boot sector')],
+  cannotRebuild: [afterMove.cannotRebuild('partition 1', 'its files need 40 MiB, and there is room for 30 MiB')],
+  rebuildDiffers: [afterMove.rebuildDiffers('partition 1', '/EFI/BOOT/BOOTX64.EFI', 'has other content')],
   gptDamaged: [
     partition.gptDamaged('/dev/sda', { primary: 'the primary is missing', backup: 'the backup is cut off' }),
   ],

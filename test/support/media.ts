@@ -6,6 +6,7 @@ import { openDiskTarget } from '../../src/source/disk.js';
 import { memoryTarget } from '../../src/source/memory.js';
 import { openSource, openTarget } from '../../src/source/open.js';
 import { type Change, saveChanges } from '../../src/source/overlay.js';
+import { type Patch, patchedSource } from '../../src/source/patched.js';
 import { readOnlyTarget } from '../../src/source/read-only.js';
 import { sliceTarget } from '../../src/source/slice.js';
 import type { Source, SourceSpec, Target } from '../../src/source/types.js';
@@ -88,6 +89,27 @@ const simple = (name: string, make: (bytes: Buffer, folder: string) => Target): 
   open: (bytes, folder) => alone(make(bytes, folder)),
 });
 
+/** What becomes `bytes` through patches: other content here and there, and zeros at the end missing. */
+function unpatched(bytes: Buffer): { base: Buffer; patches: Patch[] } {
+  let end = bytes.length;
+  while (end > 0 && bytes[end - 1] === 0) end -= 1;
+  const base = Buffer.from(bytes.subarray(0, Math.max(1, end - 700)));
+  const patches: Patch[] = [{ offset: base.length, bytes: bytes.subarray(base.length, end) }];
+  for (const [offset, length] of [
+    [0, 1],
+    [3, 500],
+    [511, 4098],
+    [600_000, 90_000],
+  ] as const) {
+    const limit = Math.min(offset + length, base.length);
+    if (limit <= offset) continue;
+    patches.push({ offset, bytes: bytes.subarray(offset, limit) });
+    // Holes under a patch, too: they are data then.
+    base.fill(offset === 600_000 ? 0 : 0xaa, offset, limit);
+  }
+  return { base, patches };
+}
+
 /** Everything that can be written. */
 export const TARGETS: readonly MediumKind[] = [
   simple('memory', (bytes) => memoryTarget(Buffer.from(bytes))),
@@ -132,6 +154,28 @@ export const SOURCES: readonly MediumKind<Source>[] = [
       const path = file(folder, Buffer.concat([Buffer.alloc(1000), bytes]));
       const extent = { offset: 1000, length: bytes.length };
       return alone(openSource({ kind: 'slice', of: { kind: 'file', path }, extent }));
+    },
+  },
+  {
+    name: 'patched source from its spec',
+    ragged: true,
+    sectorSize: undefined,
+    async open(bytes, folder) {
+      const { base, patches } = unpatched(bytes);
+      const source = openSource({ kind: 'file', path: file(folder, base) });
+      const { spec } = patchedSource(source, patches, { size: bytes.length });
+      await source.close();
+      if (!spec) throw new Error('no spec');
+      return alone(openSource(structuredClone(spec)));
+    },
+  },
+  {
+    name: 'patched memory, cut',
+    ragged: true,
+    sectorSize: undefined,
+    open(bytes) {
+      const base = memoryTarget(Buffer.concat([bytes, Buffer.alloc(5000, 0xee)]));
+      return alone(patchedSource(base, [{ offset: 0, bytes: bytes.subarray(0, 1) }], { size: bytes.length }));
     },
   },
   {

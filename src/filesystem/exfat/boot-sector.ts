@@ -114,13 +114,20 @@ export function bootRegionLength({ sectorSize }: BootSector): Bytes {
 /** True if the last sector of the region repeats the checksum of the others. */
 export function isBootRegionWhole(region: Buffer, sectorSize: Bytes): boolean {
   const summed = (REGION_SECTORS - 1) * sectorSize;
+  const sum = bootRegionChecksum(region, sectorSize);
+  for (let at = summed; at < region.length; at += ENTRY_LENGTH) if (region.readUInt32LE(at) !== sum) return false;
+  return region.length > summed;
+}
+
+/** The checksum that the last sector of the region should repeat. */
+export function bootRegionChecksum(region: Buffer, sectorSize: Bytes): number {
+  const summed = (REGION_SECTORS - 1) * sectorSize;
   let sum = 0;
   for (let at = 0; at < summed; at += 1) {
     if (NOT_SUMMED.includes(at)) continue;
     sum = (((sum & 1) === 1 ? 0x80000000 : 0) + (sum >>> 1) + (region[at] ?? 0)) >>> 0;
   }
-  for (let at = summed; at < region.length; at += ENTRY_LENGTH) if (region.readUInt32LE(at) !== sum) return false;
-  return region.length > summed;
+  return sum;
 }
 
 function serialOf(serial: number): string {

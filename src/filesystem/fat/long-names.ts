@@ -10,6 +10,7 @@ const AT = {
   caseFlags: 12,
   checksum: 13,
   clusterHigh: 20,
+  written: 22,
   clusterLow: 26,
   size: 28,
 } as const;
@@ -37,6 +38,10 @@ export interface NamedEntry {
   /** 0: it has no clusters. */
   readonly firstCluster: number;
   readonly size: number;
+  /** Read-only, hidden, system, directory, archive, as bits. */
+  readonly attributes: number;
+  /** When it was last written: date and time as they lie there, 16 bits each. */
+  readonly written: number;
 }
 
 export interface NameReader {
@@ -71,6 +76,8 @@ export function nameReader({ wide }: { wide: boolean }): NameReader {
             isDirectory: (attributes & DIRECTORY) !== 0,
             firstCluster: high * 2 ** 16 + entry.readUInt16LE(AT.clusterLow),
             size: entry.readUInt32LE(AT.size),
+            attributes,
+            written: entry.readUInt32LE(AT.written),
           };
         }
       }
