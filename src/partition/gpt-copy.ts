@@ -10,7 +10,8 @@ import type { Extent } from '../map/extent.js';
 import type { Source } from '../source/types.js';
 
 const SIGNATURE = Buffer.from('EFI PART');
-const MIN_HEADER = 92;
+/** Bytes of a header of revision 1.0. */
+export const MIN_HEADER = 92;
 const MIN_ENTRY = 128;
 const MAX_ENTRY = 4096;
 const MAX_ENTRIES = 16384;

@@ -1,125 +1,145 @@
-// Writes a GPT for another disk size: both copies whole and valid, whatever state the source's were in.
-// Invariant: partitions keep their offsets; fitted to the disk it came from, an intact table comes out byte for byte.
-// Specification: UEFI 2.10 §5.2.3 (protective MBR) and §5.3.
+// Writes a GPT for another disk: both copies whole and valid, whatever state the source's were in.
+// Invariant: fitted to the disk it came from, an intact table whose partitions stay comes out byte for byte.
+// Specification: UEFI 2.10 §5.3.
 
 import { crc32 } from '../base/checksum.js';
 import { targetTooSmall } from '../base/errors/partition.js';
 import { writeU64LE } from '../base/u64.js';
 import type { Bytes } from '../base/units.js';
-import { type Extent, extentEnd, overlaps } from '../map/extent.js';
-import { headerChecksum } from './gpt-copy.js';
-import {
-  clearEntry,
-  ENTRIES_END,
-  ENTRIES_OFFSET,
-  hasBootSignature,
-  isUsed,
-  PROTECTIVE,
-  readEntries,
-  writeEntry,
-  writeStartChs,
-} from './mbr-entry.js';
-import type { GptRaw, GptTable, Partition, TableImage } from './table.js';
+import { headerChecksum, MIN_HEADER } from './gpt-copy.js';
+import { fitProtectiveMbr } from './gpt-mbr.js';
+import { writeGuid } from './guid.js';
+import { type Fit, furthestEnd, lbaRange, refuseSharedPlaces, toPiece } from './places.js';
+import { resized, wholeSectors } from './sectors.js';
+import type { FittedPartition, GptRaw, GptTable, TableImage } from './table.js';
 
-const MAX_U32 = 0xffffffff;
-
-/** Positions of a GPT on a target, in sectors. */
-interface Places {
+/** Positions of a GPT on a target, in the target's sectors. */
+interface Positions {
   readonly sectorCount: number;
+  readonly firstUsable: number;
   readonly lastUsable: number;
+  readonly primaryEntriesLba: number;
   readonly backupEntriesLba: number;
 }
 
-/** The bytes of `table` with only the partitions in `kept`, for a target of `targetSize` bytes. */
-export function fitGpt(table: GptTable, kept: readonly Partition[], targetSize: Bytes): TableImage {
-  const { raw, sectorSize } = table;
-  const keptNumbers = new Set(kept.map(({ number }) => number));
-  const dropped = table.partitions.filter(({ number }) => !keptNumbers.has(number));
-  const places = findPlaces(table, kept, targetSize);
-  const lastLba = places.sectorCount - 1;
-  const entries = Buffer.from(raw.entries);
-  for (const { number } of dropped) entries.fill(0, (number - 1) * raw.entrySize, number * raw.entrySize);
-
-  const primary = { lba: 1, alternateLba: lastLba, entriesLba: raw.primaryEntriesLba };
-  const backup = { lba: lastLba, alternateLba: 1, entriesLba: places.backupEntriesLba };
+/** The bytes of `table` with the partitions and places of `fit`. */
+export function fitGpt(table: GptTable, fit: Fit): TableImage {
+  const { sectorSize } = fit;
+  const entries = placedEntries(table, fit);
+  const positions = findPositions(table, fit, entries.length);
+  refuseOnTable(fit, positions, entries.length);
+  const lastLba = positions.sectorCount - 1;
+  const primary = { lba: 1, alternateLba: lastLba, entriesLba: positions.primaryEntriesLba };
+  const backup = { lba: lastLba, alternateLba: 1, entriesLba: positions.backupEntriesLba };
+  const header = (place: HeaderPlace): Buffer => headerFor(table.raw, { place, positions, entries, fit });
   const at = (lba: number, bytes: Buffer) => ({ offset: lba * sectorSize, bytes });
   return {
     writes: [
-      at(places.backupEntriesLba, entries),
-      at(lastLba, headerFor(raw, backup, places, entries)),
-      at(raw.primaryEntriesLba, entries),
-      at(1, headerFor(raw, primary, places, entries)),
-      at(0, protectiveMbr(table, places.sectorCount, dropped)),
+      at(positions.backupEntriesLba, entries),
+      at(lastLba, header(backup)),
+      at(positions.primaryEntriesLba, entries),
+      at(1, header(primary)),
+      at(0, fitProtectiveMbr(table, fit, positions.sectorCount)),
     ],
-    partitions: kept.map((partition) => ({ ...partition, sourceNumber: partition.number })),
+    partitions: fittedPartitions(fit),
   };
 }
 
-function findPlaces({ raw, sectorSize }: GptTable, kept: readonly Partition[], targetSize: Bytes): Places {
-  const sectorCount = Math.floor(targetSize / sectorSize);
-  if (raw.intact && raw.backup && sectorCount === raw.sectorCount) {
-    return { sectorCount, lastUsable: raw.lastUsable, backupEntriesLba: raw.backup.entriesLba };
+/** The entry array without the dropped partitions, in whole sectors of the target. */
+function placedEntries({ raw, sectorSize, partitions }: GptTable, fit: Fit): Buffer {
+  const { entrySize, entryCount } = raw;
+  const entries =
+    fit.sectorSize === sectorSize
+      ? Buffer.from(raw.entries)
+      : resized(raw.entries.subarray(0, entrySize * entryCount), wholeSectors(entrySize * entryCount, fit.sectorSize));
+  for (const { number } of partitions) {
+    const entry = entries.subarray((number - 1) * entrySize, number * entrySize);
+    const placed = fit.placed.find(({ source }) => source.number === number);
+    if (!placed) {
+      entry.fill(0);
+      continue;
+    }
+    const { first, last } = lbaRange(placed.extent, fit.sectorSize);
+    writeU64LE(entry, first, 32);
+    writeU64LE(entry, last, 40);
+    const id = fit.identity?.partitionIds.get(number);
+    if (id !== undefined) writeGuid(entry, id, 16);
   }
-  const arraySectors = raw.entries.length / sectorSize;
-  const end = kept.reduce((furthest, { extent }) => Math.max(furthest, extentEnd(extent)), 0);
-  const usedSectors = Math.max(end / sectorSize, raw.firstUsable + 1, raw.primaryEntriesLba + arraySectors);
+  return entries;
+}
+
+function findPositions({ raw, sectorSize: sourceSector }: GptTable, fit: Fit, arrayLength: Bytes): Positions {
+  const { sectorSize, targetSize, placed } = fit;
+  const sectorCount = Math.floor(targetSize / sectorSize);
+  const same = sectorSize === sourceSector;
+  const end = furthestEnd(placed) / sectorSize;
+  const arraySectors = arrayLength / sectorSize;
+  const primaryEntriesLba = same ? raw.primaryEntriesLba : movedEntriesLba(raw, { sourceSector, sectorSize });
+  const lowest = Math.min(...placed.map(({ extent }) => extent.offset / sectorSize));
+  const firstUsable = Math.min(same ? raw.firstUsable : primaryEntriesLba + arraySectors, lowest);
+  if (same && raw.intact && raw.backup && sectorCount === raw.sectorCount && end <= raw.lastUsable + 1) {
+    const { lastUsable, backup } = raw;
+    return { sectorCount, firstUsable, lastUsable, primaryEntriesLba, backupEntriesLba: backup.entriesLba };
+  }
+  const usedSectors = Math.max(end, firstUsable + 1, primaryEntriesLba + arraySectors);
   const needed = (usedSectors + arraySectors + 1) * sectorSize;
   if (sectorCount * sectorSize < needed) throw targetTooSmall({ needed, targetSize });
   const backupEntriesLba = sectorCount - 1 - arraySectors;
-  return { sectorCount, lastUsable: backupEntriesLba - 1, backupEntriesLba };
+  return { sectorCount, firstUsable, lastUsable: backupEntriesLba - 1, primaryEntriesLba, backupEntriesLba };
 }
 
-function headerFor(
-  raw: GptRaw,
-  { lba, alternateLba, entriesLba }: { lba: number; alternateLba: number; entriesLba: number },
-  { lastUsable }: Places,
-  entries: Buffer,
-): Buffer {
-  const header = Buffer.from(raw.header);
-  writeU64LE(header, lba, 24);
-  writeU64LE(header, alternateLba, 32);
-  writeU64LE(header, lastUsable, 48);
-  writeU64LE(header, entriesLba, 72);
+/** Entries that do not follow their header make room for boot loaders of some boards: that room stays in bytes. */
+function movedEntriesLba(
+  { primaryEntriesLba }: GptRaw,
+  { sourceSector, sectorSize }: { sourceSector: Bytes; sectorSize: Bytes },
+): number {
+  return primaryEntriesLba === 2 ? 2 : Math.max(2, Math.ceil((primaryEntriesLba * sourceSector) / sectorSize));
+}
+
+function refuseOnTable({ placed, sectorSize }: Fit, positions: Positions, arrayLength: Bytes): void {
+  const { primaryEntriesLba, backupEntriesLba, sectorCount } = positions;
+  const piece = (label: string, lba: number, length: Bytes) => ({
+    label,
+    extent: { offset: lba * sectorSize, length },
+  });
+  refuseSharedPlaces(
+    [
+      ...placed.map(toPiece),
+      piece('the MBR and the GPT header', 0, 2 * sectorSize),
+      piece('the entries of the primary GPT', primaryEntriesLba, arrayLength),
+      piece('the entries of the backup GPT', backupEntriesLba, arrayLength),
+      piece('the backup GPT header', sectorCount - 1, sectorSize),
+    ],
+    sectorSize,
+  );
+}
+
+interface HeaderPlace {
+  readonly lba: number;
+  readonly alternateLba: number;
+  readonly entriesLba: number;
+}
+
+function headerFor(raw: GptRaw, wish: { place: HeaderPlace; positions: Positions; entries: Buffer; fit: Fit }): Buffer {
+  const { place, positions, entries, fit } = wish;
+  const header = resized(raw.header, fit.sectorSize);
+  if (header.readUInt32LE(12) > fit.sectorSize) header.writeUInt32LE(MIN_HEADER, 12);
+  writeU64LE(header, place.lba, 24);
+  writeU64LE(header, place.alternateLba, 32);
+  writeU64LE(header, positions.firstUsable, 40);
+  writeU64LE(header, positions.lastUsable, 48);
+  if (fit.identity) writeGuid(header, fit.identity.diskId, 56);
+  writeU64LE(header, place.entriesLba, 72);
   header.writeUInt32LE(crc32(entries.subarray(0, raw.entrySize * raw.entryCount)), 88);
   header.writeUInt32LE(headerChecksum(header, header.readUInt32LE(12)), 16);
   return header;
 }
 
-/** Sector 0 for the target: boot code and hybrid entries kept, the protective entry stretched to the target's end. */
-function protectiveMbr(table: GptTable, sectorCount: number, dropped: readonly Partition[]): Buffer {
-  const { raw, sectorSize } = table;
-  const mbr = Buffer.from(raw.mbr);
-  const entries = hasBootSignature(mbr)
-    ? readEntries(mbr).filter((entry) => isUsed(entry) || entry.type === PROTECTIVE)
-    : [];
-  if (!entries.some(({ type }) => type === PROTECTIVE)) return newProtectiveMbr(mbr, sectorCount);
-  for (const { slot, type, start, count } of entries) {
-    const extent: Extent = { offset: start * sectorSize, length: count * sectorSize };
-    if (type !== PROTECTIVE) {
-      const gone = dropped.some((partition) => overlaps(partition.extent, extent));
-      if (gone || start + count > sectorCount) clearEntry(mbr, slot);
-    } else if (coversRest({ start, count }, entries, raw.sectorCount) && count !== MAX_U32) {
-      const size = Math.min(sectorCount - start, MAX_U32);
-      if (size > 0 && size !== count) writeEntry(mbr, { slot, type, start, count: size });
-    }
-  }
-  return mbr;
-}
-
-/** In a pure protective MBR its only entry covers the disk; in a hybrid one only an entry up to the old end does. */
-function coversRest(
-  { start, count }: { start: number; count: number },
-  entries: readonly unknown[],
-  sourceSectors: number,
-): boolean {
-  return entries.length === 1 || start + count >= Math.min(sourceSectors, MAX_U32);
-}
-
-function newProtectiveMbr(mbr: Buffer, sectorCount: number): Buffer {
-  mbr.fill(0, ENTRIES_OFFSET, ENTRIES_END);
-  writeEntry(mbr, { slot: 0, type: PROTECTIVE, start: 1, count: Math.min(sectorCount - 1, MAX_U32) });
-  writeStartChs(mbr, { slot: 0, lba: 1 });
-  mbr[510] = 0x55;
-  mbr[511] = 0xaa;
-  return mbr;
+function fittedPartitions({ placed, identity }: Fit): FittedPartition[] {
+  return placed.map(({ source, extent }) => ({
+    ...source,
+    extent,
+    id: identity?.partitionIds.get(source.number)?.toLowerCase() ?? source.id,
+    sourceNumber: source.number,
+  }));
 }

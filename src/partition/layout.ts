@@ -1,15 +1,17 @@
 // What a table means for the disk around it: the bytes it occupies, the room between partitions, and the table that
-// another disk gets. Invariant: partitions never move; what is neither partition nor structure is a gap.
+// another disk gets. Invariant: partitions move only where the caller says; what is neither partition nor structure
+// is a gap.
 
 import { unreachable } from '../base/assert.js';
-import { noSuchPartition, sectorSizeChange } from '../base/errors/partition.js';
+import { sectorSizeChange } from '../base/errors/partition.js';
 import type { Bytes } from '../base/units.js';
 import { type Extent, gaps, intersect, normalise } from '../map/extent.js';
 import { fitGpt } from './gpt-fit.js';
 import { gptPieces } from './gpt-read.js';
 import { fitMbr } from './mbr-fit.js';
 import { mbrPieces } from './mbr-read.js';
-import type { FitOptions, Partition, PartitionTable, TableImage } from './table.js';
+import { resolveFit } from './places.js';
+import type { FitOptions, PartitionTable, TableImage } from './table.js';
 
 /** What the table itself occupies on its disk, ascending: MBR, headers and entries of a GPT, records of logicals. */
 export function structures(table: PartitionTable): Extent[] {
@@ -26,36 +28,25 @@ export function gapsOf(table: PartitionTable, diskSize: Bytes): Extent[] {
 }
 
 /**
- * The table for a target, with all partitions at their offsets. Throws `safety.target-too-small` with the missing
- * bytes, `safety.sector-size-differs`, and `usage.no-such-partition` if `only` names one that does not exist.
+ * The table for a target, with all partitions at their offsets or where `places` says. Throws
+ * `safety.target-too-small` with the missing bytes; `usage.no-such-partition` for a number that does not exist; without
+ * `places` `safety.sector-size-differs`; with them `safety.place-not-aligned`, `safety.places-overlap`, and for an MBR
+ * `safety.place-beyond-mbr`, `safety.no-room-for-record` and `safety.outside-container`.
  */
-export function fitTable(table: PartitionTable, { targetSize, sectorSize, only }: FitOptions): TableImage {
-  if (sectorSize !== undefined && sectorSize !== table.sectorSize) {
+export function fitTable(table: PartitionTable, options: FitOptions): TableImage {
+  const { sectorSize, places, container } = options;
+  if (places === undefined && sectorSize !== undefined && sectorSize !== table.sectorSize) {
     throw sectorSizeChange({ source: table.sectorSize, target: sectorSize });
   }
-  const kept = keptPartitions(table, only);
+  const fit = resolveFit(table, options);
   switch (table.kind) {
     case 'gpt':
-      return fitGpt(table, kept, targetSize);
+      return fitGpt(table, fit);
     case 'mbr':
-      return fitMbr(table, kept, targetSize);
+      return fitMbr(table, fit, container);
     default:
       return unreachable(table);
   }
-}
-
-function keptPartitions({ partitions }: PartitionTable, only: readonly number[] | undefined): readonly Partition[] {
-  if (only === undefined) return partitions;
-  const wanted = new Set(only);
-  const kept = partitions.filter(({ number }) => wanted.delete(number));
-  const [missing] = wanted;
-  if (missing !== undefined) {
-    throw noSuchPartition(
-      missing,
-      partitions.map(({ number }) => number),
-    );
-  }
-  return kept;
 }
 
 function pieces(table: PartitionTable) {

@@ -1,6 +1,8 @@
 // The 512 bytes that MBR, EBR and protective MBR share: four entries of 16 bytes at 446, 55 AA at 510.
 // Invariant: nothing but the entry that is written changes; boot code and signature stay as they are.
 
+import { assert } from '../base/assert.js';
+
 const ENTRY_SIZE = 16;
 /** Bytes of a sector where the entries are. */
 export const ENTRIES_OFFSET = 446;
@@ -8,6 +10,12 @@ export const ENTRIES_END = ENTRIES_OFFSET + 4 * ENTRY_SIZE;
 const SIGNATURE_OFFSET = 440;
 /** The type of the entry that guards a GPT. */
 export const PROTECTIVE = 0xee;
+/** The highest start and the highest count that an entry can say. */
+export const MAX_U32 = 0xffffffff;
+
+/** What stands for positions beyond CHS in a protective MBR (UEFI 2.10 §5.2.3), and everywhere else. */
+const BEYOND_PROTECTIVE = [0xff, 0xff, 0xff];
+const BEYOND_CHS = [0xfe, 0xff, 0xff];
 
 /** One entry; `start` and `count` in sectors, relative to what the format says. */
 export interface MbrEntry {
@@ -56,6 +64,17 @@ export function diskSignature(sector: Buffer): string {
   return signature === 0 ? '' : signature.toString(16).padStart(8, '0');
 }
 
+/** `signature` is 8 hex digits. */
+export function writeDiskSignature(sector: Buffer, signature: string): void {
+  assert(/^[0-9a-f]{8}$/i.test(signature), `"${signature}" is no disk signature`);
+  sector.writeUInt32LE(Number.parseInt(signature, 16), SIGNATURE_OFFSET);
+}
+
+/** A GPT's protective MBR has no signature. */
+export function clearDiskSignature(sector: Buffer): void {
+  sector.writeUInt32LE(0, SIGNATURE_OFFSET);
+}
+
 export function clearEntry(sector: Buffer, slot: number): void {
   sector.fill(0, entryOffset(slot), entryOffset(slot) + ENTRY_SIZE);
 }
@@ -74,10 +93,24 @@ export function writeStartChs(sector: Buffer, { slot, lba }: { slot: number; lba
   cylinderHeadSector(lba).copy(sector, entryOffset(slot) + 1);
 }
 
-/** `lba` as CHS of 255 heads and 63 sectors; FF FF FF where it cannot be said (UEFI 2.10 §5.2.3). */
-function cylinderHeadSector(lba: number): Buffer {
+/**
+ * Writes a whole entry for a partition that has a new place. `lba` is the place of its start on the disk, from which
+ * both CHS are made; beyond what CHS can say they are FE FF FF, as partitioning tools write them.
+ */
+export function writePlacedEntry(sector: Buffer, { lba, ...entry }: MbrEntry & { readonly lba: number }): void {
+  const at = entryOffset(entry.slot);
+  sector.writeUInt8(entry.bootFlag, at);
+  cylinderHeadSector(lba, BEYOND_CHS).copy(sector, at + 1);
+  sector.writeUInt8(entry.type, at + 4);
+  cylinderHeadSector(lba + entry.count - 1, BEYOND_CHS).copy(sector, at + 5);
+  sector.writeUInt32LE(entry.start, at + 8);
+  sector.writeUInt32LE(entry.count, at + 12);
+}
+
+/** `lba` as CHS of 255 heads and 63 sectors; `beyond` where it cannot be said. */
+function cylinderHeadSector(lba: number, beyond: readonly number[] = BEYOND_PROTECTIVE): Buffer {
   const cylinder = Math.floor(lba / (255 * 63));
-  if (cylinder > 1023) return Buffer.from([0xff, 0xff, 0xff]);
+  if (cylinder > 1023) return Buffer.from(beyond);
   const head = Math.floor(lba / 63) % 255;
   const sector = (lba % 63) + 1;
   return Buffer.from([head, ((cylinder >> 8) << 6) | sector, cylinder & 0xff]);

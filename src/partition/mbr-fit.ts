@@ -1,153 +1,195 @@
-// Writes an MBR and its extended records for another disk size or with fewer partitions.
-// Invariant: a record stays where it is, before its logical partition, and dropped ones leave the chain. Only the
-// head cannot leave, because the chain starts there: it takes over the first partition that is kept, as in fdisk.
-// Specification: the behaviour of Linux (block/partitions/msdos.c).
+// Writes an MBR and its extended partitions for another disk, with fewer partitions or with other places for them.
+// Invariant: a container whose logical partitions stay keeps its place and its chain; what did not change is not written
+// anew, so that a table fitted to its own disk comes out byte for byte.
 
 import { targetTooSmall } from '../base/errors/partition.js';
 import type { Bytes } from '../base/units.js';
-import { extentEnd } from '../map/extent.js';
+import { type Extent, extentEnd, overlaps } from '../map/extent.js';
+import { type ChainRecord, EXTENDED, fitChain } from './mbr-chain.js';
 import {
   clearEntry,
-  ENTRIES_END,
-  ENTRIES_OFFSET,
-  isExtended,
-  isUsed,
+  diskSignature,
   readEntries,
+  writeDiskSignature,
   writeEntry,
-  writeStartChs,
+  writePlacedEntry,
 } from './mbr-entry.js';
 import { mbrPartitionId } from './mbr-read.js';
-import type { Ebr, ExtendedContainer, FittedPartition, MbrTable, Partition, TableImage } from './table.js';
+import { rebuildContainer } from './mbr-rebuild.js';
+import { type Fit, isMoved, mbrRange, type Placed, refuseSharedPlaces, toPiece } from './places.js';
+import { resized } from './sectors.js';
+import {
+  type ExtendedContainer,
+  type FittedPartition,
+  type MbrTable,
+  partitionLabel,
+  type TableImage,
+} from './table.js';
 
 const FIRST_LOGICAL = 5;
-const EXTENDED = 0x05;
 
-/** An extended partition that the target gets, with the records of its chain that stay. */
+/** An extended partition that the target gets. */
 interface FittedContainer {
-  readonly container: ExtendedContainer;
-  readonly staying: readonly Ebr[];
+  readonly slot: number;
+  readonly extent: Extent;
+  readonly records: readonly ChainRecord[];
+  /** Its chain is a new one, not that of the source. */
+  readonly rebuilt: boolean;
 }
 
-/** The bytes of `table` with only the partitions in `kept`, for a target of `targetSize` bytes. */
-export function fitMbr(table: MbrTable, kept: readonly Partition[], targetSize: Bytes): TableImage {
-  const { raw, sectorSize, partitions } = table;
-  const fitted = fitContainers(table, kept);
-  const needed = neededBytes(kept, fitted, sectorSize);
+/** The bytes of `table` with the partitions and places of `fit`. `wish` is for the first extended partition kept. */
+export function fitMbr(table: MbrTable, fit: Fit, wish: Extent | undefined): TableImage {
+  const { sectorSize, targetSize, placed, identity } = fit;
   const usable = Math.floor(targetSize / sectorSize) * sectorSize;
+  const containers = fitContainers(table, fit, wish);
+  const needed = neededBytes(placed, containers, sectorSize);
   if (usable < needed) throw targetTooSmall({ needed, targetSize });
+  const fitted = containers.map((one) => shortened(one, usable));
+  refuseOnTable(fit, fitted);
 
-  const mbr = Buffer.from(raw.mbr);
-  for (const { role, number } of partitions) {
-    if (role === 'primary' && !isKept(kept, number)) clearEntry(mbr, number - 1);
-  }
-  for (const container of raw.containers) {
-    if (!fitted.some((one) => one.container === container)) clearEntry(mbr, container.slot);
-    else if (extentEnd(container.extent) > usable) shortenContainer(mbr, container, { usable, sectorSize });
-  }
-  const records = fitted.flatMap((one) => fitChain(one, kept, sectorSize));
+  const mbr = resized(table.raw.mbr, sectorSize);
+  if (identity) writeDiskSignature(mbr, identity.diskId);
+  writePrimaries(mbr, table, fit);
+  writeContainers(mbr, table, { fitted, sectorSize });
   return {
     writes: [
-      ...records.map(({ lba, sector }) => ({ offset: lba * sectorSize, bytes: sector })),
+      ...fitted.flatMap(({ records }) =>
+        records.map(({ lba, sector }) => ({ offset: lba * sectorSize, bytes: sector })),
+      ),
       { offset: 0, bytes: mbr },
     ],
-    partitions: renumbered(table, kept),
+    partitions: renumbered(placed, diskSignature(mbr)),
   };
 }
 
-/** A container goes when all its logical partitions went; an empty one stays as long as nothing is left out. */
-function fitContainers({ raw, partitions }: MbrTable, kept: readonly Partition[]): FittedContainer[] {
-  if (kept.length === partitions.length) {
-    return raw.containers.map((container) => ({ container, staying: container.chain }));
+/** A container with what of it is kept, and whether it stays as it is. */
+interface KeptContainer {
+  readonly container: ExtendedContainer;
+  readonly logicals: readonly Placed[];
+  readonly wish: Extent | undefined;
+  readonly stays: boolean;
+}
+
+/**
+ * A container goes when all its logical partitions went; an empty one stays as long as nothing is left out and nothing
+ * comes to lie on it.
+ */
+function fitContainers(table: MbrTable, fit: Fit, wish: Extent | undefined): FittedContainer[] {
+  const { placed, sectorSize } = fit;
+  const sameSectors = sectorSize === table.sectorSize;
+  const whole = placed.length === table.partitions.length;
+  const kept = table.raw.containers
+    .map((container) => ({ container, logicals: logicalsOf(container, placed) }))
+    .filter(({ logicals }) => whole || logicals.length > 0)
+    .map((one, index): KeptContainer => {
+      const mine = index === 0 ? wish : undefined;
+      return { ...one, wish: mine, stays: sameSectors && !isDisturbed(one.container, { ...one, placed, wish: mine }) };
+    });
+  const taken: Extent[] = [
+    { offset: 0, length: sectorSize },
+    ...placed.map(({ extent }) => extent),
+    ...kept.filter(({ stays }) => stays).map(({ container }) => container.extent),
+  ];
+  const fitted: FittedContainer[] = [];
+  for (const { container, logicals, wish: mine, stays } of kept) {
+    const { slot, extent } = container;
+    if (stays) {
+      fitted.push({ slot, extent, records: fitChain(container, { placed, sectorSize, whole }), rebuilt: false });
+    } else if (mine || logicals.length > 0) {
+      const rebuilt = rebuildContainer(container, { logicals, taken, sectorSize, sameSectors, wish: mine });
+      fitted.push({ slot, ...rebuilt, rebuilt: true });
+      taken.push(...rebuilt.records.map(({ lba }) => ({ offset: lba * sectorSize, length: sectorSize })));
+    }
   }
-  const holdsKept = ({ logicals }: Ebr): boolean => logicals.some(({ number }) => isKept(kept, number));
-  return raw.containers
-    .filter(({ chain }) => chain.some(holdsKept))
-    .map((container) => ({
-      container,
-      staying: container.chain.filter(holdsKept),
-    }));
+  return fitted;
 }
 
-function isKept(kept: readonly Partition[], number: number): boolean {
-  return kept.some((partition) => partition.number === number);
+/** The kept logical partitions of `container`, in the order of its chain. */
+function logicalsOf({ chain }: ExtendedContainer, placed: readonly Placed[]): Placed[] {
+  return chain
+    .flatMap(({ logicals }) => logicals)
+    .flatMap(({ number }) => placed.find(({ source }) => source.number === number) ?? []);
 }
 
-function neededBytes(kept: readonly Partition[], fitted: readonly FittedContainer[], sectorSize: Bytes): Bytes {
-  return Math.max(
-    sectorSize,
-    ...kept.map(({ extent }) => extentEnd(extent)),
-    ...fitted.map(({ container }) => container.extent.offset + sectorSize),
-    ...fitted.flatMap(({ staying }) => staying.map(({ lba }) => (lba + 1) * sectorSize)),
+/** Whether the container cannot stay as it is: its partitions move, others come to lie on it, or it is to lie elsewhere. */
+function isDisturbed(
+  { extent }: ExtendedContainer,
+  { logicals, placed, wish }: { logicals: readonly Placed[]; placed: readonly Placed[]; wish: Extent | undefined },
+): boolean {
+  const others = placed.filter((one) => !logicals.includes(one));
+  return (
+    logicals.some(isMoved) ||
+    others.some((one) => overlaps(one.extent, extent)) ||
+    (wish !== undefined && (wish.offset !== extent.offset || wish.length !== extent.length))
   );
 }
 
-function shortenContainer(
-  mbr: Buffer,
-  { slot, extent }: ExtendedContainer,
-  { usable, sectorSize }: { usable: Bytes; sectorSize: Bytes },
-): void {
-  const type = readEntries(mbr)[slot]?.type ?? EXTENDED;
-  const start = extent.offset / sectorSize;
-  writeEntry(mbr, { slot, type, start, count: usable / sectorSize - start });
+function neededBytes(placed: readonly Placed[], containers: readonly FittedContainer[], sectorSize: Bytes): Bytes {
+  return Math.max(
+    sectorSize,
+    ...placed.map(({ extent }) => extentEnd(extent)),
+    ...containers.map(({ extent, rebuilt }) => (rebuilt ? extentEnd(extent) : extent.offset + sectorSize)),
+    ...containers.flatMap(({ records }) => records.map(({ lba }) => (lba + 1) * sectorSize)),
+  );
 }
 
-/** The chain's records with the dropped partitions cleared, and linked to the next record that is kept. */
-function fitChain(
-  { container: { chain, extent }, staying }: FittedContainer,
-  kept: readonly Partition[],
-  sectorSize: Bytes,
-): { lba: number; sector: Buffer }[] {
-  const [head] = chain;
-  return staying.map((record, position) => {
-    const place = position === 0 && head ? head : record;
-    const sector = place === record ? Buffer.from(record.sector) : takenOver(place, record);
-    for (const { number, slot } of record.logicals) if (!isKept(kept, number)) clearEntry(sector, slot);
-    const next = staying[position + 1];
-    if (next !== chain[chain.indexOf(record) + 1]) {
-      relink(sector, record, next && linkTo(next, { extent, kept, sectorSize }));
-    }
-    return { lba: place.lba, sector };
-  });
+/** A container may end before the disk's old end: what it has behind its last partition is nothing. */
+function shortened(container: FittedContainer, usable: Bytes): FittedContainer {
+  const { extent } = container;
+  if (extentEnd(extent) <= usable) return container;
+  return { ...container, extent: { offset: extent.offset, length: usable - extent.offset } };
 }
 
-/** The head's sector with the entries of `record`; data entries count from the sector that they are in. */
-function takenOver(head: Ebr, record: Ebr): Buffer {
-  const sector = Buffer.from(head.sector);
-  record.sector.copy(sector, ENTRIES_OFFSET, ENTRIES_OFFSET, ENTRIES_END);
-  for (const { type, start, count, slot } of readEntries(record.sector)) {
-    if (record.logicals.some((logical) => logical.slot === slot)) {
-      writeEntry(sector, { slot, type, start: start + record.lba - head.lba, count });
-    } else if (slot !== record.linkSlot) {
-      clearEntry(sector, slot);
+function refuseOnTable({ placed, sectorSize }: Fit, containers: readonly FittedContainer[]): void {
+  refuseSharedPlaces(
+    [
+      { label: 'the MBR', extent: { offset: 0, length: sectorSize } },
+      ...placed.filter(({ source }) => source.role === 'primary').map(toPiece),
+      ...containers.map(({ slot, extent }) => ({ label: `extended partition ${slot + 1}`, extent })),
+    ],
+    sectorSize,
+  );
+}
+
+function writePrimaries(mbr: Buffer, { partitions, sectorSize }: MbrTable, fit: Fit): void {
+  for (const partition of partitions) {
+    if (partition.role !== 'primary') continue;
+    const slot = partition.number - 1;
+    const placed = fit.placed.find(({ source }) => source === partition);
+    if (!placed) clearEntry(mbr, slot);
+    else if (isMoved(placed) || fit.sectorSize !== sectorSize) {
+      const { start, count } = mbrRange(partitionLabel(partition), placed.extent, fit.sectorSize);
+      const { type = 0, bootFlag = 0 } = readEntries(mbr)[slot] ?? {};
+      writePlacedEntry(mbr, { slot, type, bootFlag, start, count, lba: start });
     }
   }
-  return sector;
 }
 
-/** `start` counts from the container's first sector; the link spans the record and its logical partitions. */
-function linkTo(
-  next: Ebr,
-  { extent, kept, sectorSize }: { extent: ExtendedContainer['extent']; kept: readonly Partition[]; sectorSize: Bytes },
-): { start: number; count: number; lba: number } {
-  const ends = kept
-    .filter(({ number }) => next.logicals.some((logical) => logical.number === number))
-    .map((partition) => extentEnd(partition.extent) / sectorSize);
-  return { start: next.lba - extent.offset / sectorSize, count: Math.max(...ends) - next.lba, lba: next.lba };
-}
-
-function relink(sector: Buffer, record: Ebr, link: { start: number; count: number; lba: number } | undefined): void {
-  const type = readEntries(sector)[record.linkSlot ?? 0]?.type ?? EXTENDED;
-  for (const entry of readEntries(sector)) if (isUsed(entry) && isExtended(entry)) clearEntry(sector, entry.slot);
-  if (!link || record.linkSlot === undefined) return;
-  writeEntry(sector, { slot: record.linkSlot, type, start: link.start, count: link.count });
-  writeStartChs(sector, { slot: record.linkSlot, lba: link.lba });
+/** One that stays can only become shorter: then the CHS of its start stay too. */
+function writeContainers(
+  mbr: Buffer,
+  { raw }: MbrTable,
+  { fitted, sectorSize }: { fitted: readonly FittedContainer[]; sectorSize: Bytes },
+): void {
+  for (const { slot, extent: before } of raw.containers) {
+    const one = fitted.find((each) => each.slot === slot);
+    if (!one) {
+      clearEntry(mbr, slot);
+      continue;
+    }
+    if (!one.rebuilt && one.extent.length === before.length) continue;
+    const { start, count } = mbrRange(`extended partition ${slot + 1}`, one.extent, sectorSize);
+    const { type = EXTENDED, bootFlag = 0 } = readEntries(mbr)[slot] ?? {};
+    if (one.rebuilt) writePlacedEntry(mbr, { slot, type, bootFlag, start, count, lba: start });
+    else writeEntry(mbr, { slot, type, start, count });
+  }
 }
 
 /** Linux numbers logical partitions without gaps, so those after a dropped one move up. */
-function renumbered(table: MbrTable, kept: readonly Partition[]): FittedPartition[] {
+function renumbered(placed: readonly Placed[], signature: string): FittedPartition[] {
   let next = FIRST_LOGICAL;
-  return kept.map((partition) => {
-    const number = partition.role === 'logical' ? next++ : partition.number;
-    return { ...partition, number, id: mbrPartitionId(table.id, number), sourceNumber: partition.number };
+  return placed.map(({ source, extent }) => {
+    const number = source.role === 'logical' ? next++ : source.number;
+    return { ...source, extent, number, id: mbrPartitionId(signature, number), sourceNumber: source.number };
   });
 }

@@ -116,6 +116,23 @@ export interface FitOptions {
   readonly sectorSize: Bytes | undefined;
   /** Numbers of the partitions to keep; all if missing. */
   readonly only?: readonly number[] | undefined;
+  /**
+   * Where partitions go, by their numbers on the source; those it does not name stay. Given, even empty, the target's
+   * sectors may have another size than the table's.
+   */
+  readonly places?: ReadonlyMap<number, Extent> | undefined;
+  /** The extended partition that holds the logical ones of an MBR; computed if missing and if something moves. */
+  readonly container?: Extent | undefined;
+  /** The table's identity is kept if missing. */
+  readonly identity?: NewIdentity | undefined;
+}
+
+/** Other identifiers than the source's, so that both disks can be attached at once. */
+export interface NewIdentity {
+  /** A GUID for a GPT, 8 hex digits for the signature of an MBR. */
+  readonly diskId: string;
+  /** GUIDs by the partitions' numbers on the source. Those of an MBR follow from its signature. */
+  readonly partitionIds: ReadonlyMap<number, string>;
 }
 
 /** A partition on the target. `number` is the target's: logical partitions move up when others are dropped. */

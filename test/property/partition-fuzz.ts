@@ -5,6 +5,7 @@ import * as assert from 'uvu/assert';
 import { ToolError } from '../../src/base/tool-error.js';
 import { fitTable, gapsOf, structures } from '../../src/partition/layout.js';
 import { readTable } from '../../src/partition/read.js';
+import type { PartitionTable } from '../../src/partition/table.js';
 import type { Source } from '../../src/source/types.js';
 import { manyRounds } from '../support/many-rounds.js';
 import { buildGpt, emptyFile, fileBytes, imageBytes, memoryDisk, sealHeader } from '../support/partition-disk.js';
@@ -30,6 +31,28 @@ function bounded(disk: Source): Source {
   };
 }
 
+/** Gives all partitions new places, one behind the other, with room for records; they must be read back there. */
+async function survivesMoving(table: PartitionTable, sectorSize: number): Promise<void> {
+  let free = MiB;
+  const places = new Map(
+    table.partitions.map(({ number }) => {
+      const extent = { offset: free, length: 3 * sectorSize };
+      free += 5 * sectorSize;
+      return [number, extent];
+    }),
+  );
+  const targetSize = free + 4 * MiB + 8 * sectorSize;
+  const image = fitTable(table, { targetSize, sectorSize, places });
+  const moved = await readTable(memoryDisk(imageBytes(image, targetSize), sectorSize)).catch((error: unknown) => {
+    throw new Error(`what was written is not read back: ${error}`, { cause: error });
+  });
+  if (table.partitions.length === 0) return;
+  assert.equal(
+    moved?.partitions.map(({ number, extent, type }) => [number, extent, type]),
+    table.partitions.map(({ number, type }) => [number, places.get(number), type]),
+  );
+}
+
 /** Reads and, if that works, does all that can be done with a table. True if it was read. */
 async function survives(bytes: Buffer, sectorSize: number | undefined, random: Random): Promise<boolean> {
   try {
@@ -53,6 +76,7 @@ async function survives(bytes: Buffer, sectorSize: number | undefined, random: R
         image.partitions.map(({ number, extent }) => [kind, number, extent]),
       );
     }
+    for (const sectorSize of [512, 4096]) await survivesMoving(table, sectorSize);
     return true;
   } catch (error) {
     if (!(error instanceof ToolError)) throw error;

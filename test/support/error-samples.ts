@@ -5,6 +5,7 @@ import * as device from '../../src/base/errors/device.js';
 import * as filesystem from '../../src/base/errors/filesystem.js';
 import * as partition from '../../src/base/errors/partition.js';
 import * as reshape from '../../src/base/errors/reshape.js';
+import * as places from '../../src/base/errors/partition-places.js';
 import * as run from '../../src/base/errors/run.js';
 import * as safety from '../../src/base/errors/safety.js';
 import * as state from '../../src/base/errors/state.js';
@@ -116,6 +117,19 @@ export const SAMPLES: Readonly<Record<string, readonly ToolError[]>> = {
   viewNotRemoved: [reshape.viewNotRemoved('/var/tmp/ectype-view-1-2-abc', 'something is mounted there')],
   overlayDamaged: [reshape.overlayDamaged('/var/tmp/changes', 'its entries do not fit')],
   reshapeInterrupted: [reshape.reshapeInterrupted('partition 2 "root"')],
+  placeNotAligned: [places.placeNotAligned('partition 2', { offset: 1048576, length: 31457792 }, 4096)],
+  placesOverlap: [
+    places.placesOverlap(
+      { label: 'partition 1', first: 2048, last: 4095 },
+      { label: 'extended partition 2', first: 4000, last: 8191 },
+    ),
+  ],
+  placeBeyondMbr: [
+    places.placeBeyondMbr('partition 3 "data"', { first: 4294965248, last: 4294969343, sectorSize: 512 }),
+  ],
+  noRoomForRecord: [places.noRoomForRecord('partition 5', 2048)],
+  outsideContainer: [places.outsideContainer('partition 6', { first: 8192, last: 10239 }, { first: 2048, last: 9215 })],
+  typeUnknownToGpt: [places.typeUnknownToGpt('partition 2', '0xa5')],
   interrupted: [run.interrupted()],
   interruptedUntouched: [run.interruptedUntouched()],
   sourceChangedEarly: [run.sourceChangedEarly('source.img')],
