@@ -3,6 +3,7 @@
 import * as afterMove from '../../src/base/errors/after-move.js';
 import * as device from '../../src/base/errors/device.js';
 import * as filesystem from '../../src/base/errors/filesystem.js';
+import * as layout from '../../src/base/errors/layout.js';
 import * as partition from '../../src/base/errors/partition.js';
 import * as reshape from '../../src/base/errors/reshape.js';
 import * as places from '../../src/base/errors/partition-places.js';
@@ -169,4 +170,43 @@ export const SAMPLES: Readonly<Record<string, readonly ToolError[]>> = {
   ],
   badSyntax: [usage.badSyntax('not enough positional arguments', 'clone'), usage.badSyntax('what', '')],
   unknownCommand: [usage.unknownCommand('clown', ['clone', 'disks'])],
+  sizeOfFixed: [
+    layout.sizeOfFixed(1, 'efi-system', 512 * 2 ** 20),
+    ...['bios-boot', 'boot-loader', 'microsoft-reserved', 'recovery', 'foreign', 'unrecognised'].map((reason) =>
+      layout.sizeOfFixed(2, reason, GiB),
+    ),
+  ],
+  sizeBelowMinimum: [layout.sizeBelowMinimum(3, { wanted: 10 * GiB, minimum: 12.5 * GiB })],
+  sizeAboveMaximum: [layout.sizeAboveMaximum(3, { wanted: 3072 * GiB, maximum: 2048 * GiB })],
+  sizeBeyondPartition: [layout.sizeBeyondPartition(4, 8 * GiB)],
+  layoutTooSmall: [
+    layout.layoutTooSmall({
+      needed: 500 * GiB,
+      missing: 20 * GiB,
+      targetSize: 480 * GiB,
+      remedies: {
+        fill: true,
+        gpt: false,
+        reduce: [
+          { number: 2, size: 100 * GiB, by: 20 * GiB },
+          { number: 3, size: 'min', by: 21 * GiB },
+        ],
+        drop: [3, 4],
+      },
+    }),
+    layout.layoutTooSmall({
+      needed: 500 * GiB,
+      missing: 512,
+      targetSize: 500 * GiB - 512,
+      remedies: { fill: false, gpt: false, reduce: [], drop: [] },
+    }),
+  ],
+  layoutBeyondMbr: [
+    layout.layoutBeyondMbr({
+      needed: 2148 * GiB,
+      missing: 100 * GiB,
+      sectorSize: 512,
+      remedies: { fill: false, gpt: true, reduce: [], drop: [5] },
+    }),
+  ],
 };
