@@ -4,6 +4,7 @@
 import { interrupted, interruptedUntouched, sourceChanged, sourceChangedEarly } from '../base/errors/run.js';
 import { targetChanged } from '../base/errors/safety.js';
 import { ToolError } from '../base/tool-error.js';
+import type { Bytes } from '../base/units.js';
 import { inhibitSleep } from '../device/inhibit.js';
 import { differs, disarm, fillHeld, type PlacedVolume, type Staged, stageHeld } from '../engine/commit.js';
 import { copy } from '../engine/copy.js';
@@ -11,7 +12,8 @@ import { type Executor, inlineExecutor } from '../engine/executor.js';
 import { createLedger } from '../engine/ledger.js';
 import { createTally } from '../engine/tally.js';
 import type { TargetEnd } from '../location/ends.js';
-import { excludedBytes } from '../plan/clone-plan.js';
+import { overlaps } from '../map/extent.js';
+import { excludedBytes, type PlannedVolume } from '../plan/clone-plan.js';
 import { targetFolder } from '../state/lineages.js';
 import { lockTarget } from '../state/lock.js';
 import type { CloneOptions, CloneRunResult, PreparedClone } from './clone-types.js';
@@ -23,46 +25,36 @@ import {
   lastWritten,
   leaveWitnesses,
   readSourceState,
+  type SourceState,
   witnessPlaces,
 } from './evidence.js';
 import { type Counted, reportProgress, sumOf } from './progress.js';
 import { readBackSample, verifyAgainstMaps } from './read-back.js';
 import { Rescue } from './rescue.js';
 import { beginSession, refuseChangedIdentity, type Session } from './session.js';
+import { viewLayout } from './views.js';
 
 /** Brings the target up to date. Throws ToolError; the next run goes on from wherever it ended. */
 export async function runClone(
-  prepared: PreparedClone,
+  planned: PreparedClone,
   target: TargetEnd,
   options: CloneOptions,
 ): Promise<CloneRunResult> {
   const folder = targetFolder(target.identity.key);
   const unlock = lockTarget(folder, target.place.name);
-  const letSleep = inhibitSleep(`cloning ${prepared.source.place.name} to ${target.place.name}`);
+  const letSleep = inhibitSleep(`cloning ${planned.source.place.name} to ${target.place.name}`);
   const inline = inlineExecutor();
   try {
-    const session = await beginSession({
-      folder,
-      source: prepared.source,
-      target,
-      trust: prepared.trust,
-      volumes: prepared.layout.volumes.map(({ name, targetExtent: { offset, length } }) => ({
-        name,
-        offset,
-        size: length,
-      })),
-      armed: prepared.armed,
-      contentId: prepared.layout.contentId,
-    });
-    const rescue = prepared.rescue && new Rescue(prepared, session);
+    const before = await readSourceState(planned);
+    // While somebody thought about the plan, say: allocation, table and files left out are what they were then.
+    if (before.written !== planned.sourceWritten) throw sourceChangedEarly(planned.source.place.name);
+    const { report, signal } = options;
+    const viewed = await viewLayout({ ...planned, target, kept: keptVolumes(planned, before), report, signal });
     try {
-      return await run({ prepared, target, options, session, inline, workers: prepared.workers, rescue });
-    } catch (error) {
-      await rescue?.interrupted();
-      if (error instanceof ToolError && error.family === 'interrupted' && !session.armed) throw interruptedUntouched();
-      throw error;
+      const prepared = { ...planned, layout: viewed.layout };
+      return await runSession(folder, { prepared, before, notes: viewed.notes, target, options, inline });
     } finally {
-      await session.close();
+      await viewed.close();
     }
   } finally {
     await inline.close();
@@ -71,26 +63,51 @@ export async function runClone(
   }
 }
 
+async function runSession(folder: string, run: Omit<Run, 'session' | 'rescue'>): Promise<CloneRunResult> {
+  const { prepared, target } = run;
+  const { source, trust, layout, armed, arrangement } = prepared;
+  const session = await beginSession({
+    folder,
+    source,
+    target,
+    trust,
+    volumes: layout.volumes.map(({ name, targetExtent: { offset, length } }) => ({ name, offset, size: length })),
+    armed,
+    contentId: layout.contentId,
+    arrangement,
+  });
+  const rescue = prepared.rescue && new Rescue(prepared, session);
+  try {
+    return await bringUpToDate({ ...run, session, rescue });
+  } catch (error) {
+    await rescue?.interrupted();
+    if (error instanceof ToolError && error.family === 'interrupted' && !session.armed) throw interruptedUntouched();
+    throw error;
+  } finally {
+    await session.close();
+  }
+}
+
 interface Run {
+  /** What is copied: views in place of volumes that change on their way. */
   readonly prepared: PreparedClone;
+  readonly before: SourceState;
+  /** What is worth knowing about the views. */
+  readonly notes: readonly string[];
   readonly target: TargetEnd;
   readonly options: CloneOptions;
   readonly session: Session;
   readonly inline: Executor;
-  readonly workers: Executor | undefined;
   readonly rescue: Rescue | undefined;
 }
 
-async function run(context: Run): Promise<CloneRunResult> {
-  const { prepared, target, options, session, rescue } = context;
+async function bringUpToDate(context: Run): Promise<CloneRunResult> {
+  const { prepared, before, target, options, session, rescue } = context;
   const { report } = options;
   const start = performance.now();
   // An earlier run may have failed to make its writes durable; what the page cache still shows of them proves nothing.
   target.medium.dropCache();
   refuseWrittenTarget(prepared, target);
-  const before = await readSourceState(prepared);
-  // While somebody thought about the plan, say: allocation, table and files left out are what they were then.
-  if (before.written !== prepared.sourceWritten) throw sourceChangedEarly(prepared.source.place.name);
   await rescue?.keepPieces();
   const placed = buildVolumes(prepared, target, session);
   session.useVolumes(placed);
@@ -119,10 +136,12 @@ async function run(context: Run): Promise<CloneRunResult> {
   const { done, written } = sumOf(counted);
   const evidence = await gatherEvidence(prepared, target, { sourceTokens: after.tokens, witnesses: witnesses ?? [] });
   session.commit(evidence, { seconds: secondsSince(start), done, written }, rescue?.rescued());
-  const verified = options.verify ? await verifyAgainstMaps(placed, target, context) : undefined;
+  const verified = options.verify
+    ? await verifyAgainstMaps(placed, target, { ...context, workers: prepared.workers })
+    : undefined;
   const busy = session.armed && prepared.scope === 'disk' ? target.medium.rereadTable() : undefined;
-  const warnings =
-    busy === undefined ? [] : [`the kernel still shows the old partitions of ${target.place.name} (${busy})`];
+  const warnings = [...context.notes];
+  if (busy !== undefined) warnings.push(`the kernel still shows the old partitions of ${target.place.name} (${busy})`);
   const unreadable = await rescue?.finish(warnings);
   return {
     seconds: secondsSince(start),
@@ -133,6 +152,21 @@ async function run(context: Run): Promise<CloneRunResult> {
     warnings,
     unreadable,
   };
+}
+
+/**
+ * A volume whose view would be made from what the source held last time is on the target already. Where the marker would
+ * cover part of it, that part must be known; so such a volume is kept only if nothing else can arm the target.
+ */
+function keptVolumes({ layout, trust, armed, arrangement }: PreparedClone, before: SourceState): boolean[] {
+  const isSameWish = arrangement !== undefined && trust.lineage?.arrangement?.wish === arrangement.wish;
+  const isAlone = layout.volumes.length === 1 && layout.pieces.length === 0;
+  return layout.volumes.map(({ sourceExtent, targetExtent }, index) => {
+    const token = trust.volumes[index]?.record?.sourceToken;
+    const isSame = token !== undefined && token === before.tokens[index];
+    const isFree = isAlone || !armed.some((extent) => overlaps(extent, targetExtent));
+    return isSameWish && isSame && isFree && sourceExtent.length !== targetExtent.length;
+  });
 }
 
 async function copyAndStage(
@@ -159,25 +193,37 @@ function refuseWrittenTarget({ targetWritten }: PreparedClone, { place, identity
 }
 
 async function copyVolumes(
-  { target, options, session, inline, workers, rescue }: Run,
-  placed: readonly PlacedVolume[],
+  { prepared, target, options, session, inline, rescue }: Run,
+  all: readonly PlacedVolume[],
 ): Promise<void> {
   if (options.signal.aborted) throw interrupted();
+  const placed = all.filter((_, index) => !prepared.layout.volumes[index]?.kept);
   // A first copy writes everything: arming at once spares every worker the question.
   if (placed.some(({ volume }) => volume.unknown === 'write' && volume.discardFree)) await session.arm();
   const ledger = createLedger({ target: target.medium, arm: () => session.arm() });
   await copy(
     placed.map(({ volume }) => volume),
-    { sink: 'write', inline, workers, ledger, signal: options.signal, rescue: rescue?.passes(options.report) },
+    {
+      sink: 'write',
+      inline,
+      workers: prepared.workers,
+      ledger,
+      signal: options.signal,
+      rescue: rescue?.passes(options.report),
+    },
   );
 }
 
 function countedOf({ layout }: PreparedClone, placed: readonly PlacedVolume[]): Counted[] {
   return placed.map(({ volume }, index) => ({
     name: volume.name,
-    total: layout.volumes[index]?.used ?? volume.map.grid.size,
+    total: totalOf(layout.volumes[index]) ?? volume.map.grid.size,
     tally: volume.tally,
   }));
+}
+
+function totalOf(volume: PlannedVolume | undefined): Bytes | undefined {
+  return volume?.kept ? 0 : volume?.used;
 }
 
 function secondsSince(start: number): number {

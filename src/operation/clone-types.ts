@@ -6,11 +6,13 @@ import type { Executor } from '../engine/executor.js';
 import type { Owner } from '../filesystem/plugin.js';
 import type { SourceEnd } from '../location/ends.js';
 import type { Extent } from '../map/extent.js';
+import type { Fate } from '../plan/arrangement.js';
 import type { CopyLayout, LayoutPart, PlannedDisk } from '../plan/clone-plan.js';
 import type { ExcludedFacts } from '../plan/exclusions.js';
 import type { DiskReport } from '../plan/inspect.js';
+import type { LayoutMode, WantedSize } from '../plan/layout/types.js';
 import type { DetectMode, Trust } from '../plan/trust.js';
-import type { CommittedRun } from '../state/record.js';
+import type { CommittedRun, KeptArrangement } from '../state/record.js';
 
 export interface CloneOptions {
   /** A disk, a raw image file, or a partition ("/dev/sda#2", "/dev/sda2"). */
@@ -27,6 +29,12 @@ export interface CloneOptions {
   readonly detect?: 'hash' | 'compare' | undefined;
   /** Reads the target again at the end and checks every digest. */
   readonly verify?: boolean;
+  /** How volumes change their size; default: not at all where that fits, and only as far as it must otherwise. */
+  readonly layout?: LayoutMode | undefined;
+  /** Sizes of single partitions, by their numbers. */
+  readonly sizes?: ReadonlyMap<number, WantedSize> | undefined;
+  /** Folder for what the resizing of file systems moves; default: in the state folder. */
+  readonly scratch?: string | undefined;
   /** Goes on over unreadable sectors of the source. */
   readonly rescue?: RescueWish | undefined;
   /** Serial number, path or GUID of the disk that may be overwritten whatever it holds. */
@@ -87,6 +95,8 @@ export interface PlannedVolumeFacts {
   readonly content: string;
   readonly source: Extent;
   readonly target: Extent;
+  /** What becomes of it on its way to the target. */
+  readonly fate: Fate;
   readonly method: 'allocated' | 'whole';
   readonly methodReason: string;
   readonly used: Bytes;
@@ -167,7 +177,14 @@ export interface PreparedClone {
   readonly armed: readonly Extent[];
   readonly scope: 'disk' | 'volume';
   readonly forensic: boolean;
+  /** Files that may be left out are. */
+  readonly leaveOut: boolean;
   readonly rescue: RescueWish | undefined;
+  /** Undefined if every volume keeps its place. */
+  readonly arrangement: KeptArrangement | undefined;
+  readonly sourceSectorSize: Bytes;
+  /** Folder for what views change. */
+  readonly scratch: string;
   /** Undefined for small sources. Whoever prepared it closes them. */
   readonly workers: Executor | undefined;
 }

@@ -45,11 +45,11 @@ function partitionVolume(
   { source, armed, trust, forensic }: PreparedClone,
   { planned, opened, target }: { planned: PlannedVolume; opened: OpenedMap; target: TargetEnd },
 ): VolumeCopy {
-  const { name, sourceExtent, targetExtent, allocation } = planned;
+  const { name, sourceExtent, targetExtent, allocation, view } = planned;
   const { mode } = opened.trust;
   return {
     name,
-    source: sliceSource(source.medium, sourceExtent, `${source.medium.name} ${name}`),
+    source: view ?? sliceSource(source.medium, sourceExtent, `${source.medium.name} ${name}`),
     target: sliceTarget(target.medium, targetExtent, `${target.medium.name} ${name}`),
     allocation: allocation.map,
     wiped: normalise([...allocation.wiped, ...(forensic ? [] : signaturePlaces(targetExtent.length))]),

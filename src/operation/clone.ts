@@ -21,6 +21,8 @@ import {
   type TargetEnd,
 } from '../location/ends.js';
 import { parseLocation } from '../location/location.js';
+import type { Extent } from '../map/extent.js';
+import { fateOf } from '../plan/arrangement.js';
 import { type CopyLayout, excludedBytes, layoutOf, planLayout, plannedDisk } from '../plan/clone-plan.js';
 import { excludedFacts, leavesOut, withExclusions } from '../plan/exclusions.js';
 import {
@@ -33,11 +35,12 @@ import {
 } from '../plan/guard.js';
 import { type DiskReport, inspectDisk, inspectForensic, inspectSingle } from '../plan/inspect.js';
 import { type TargetContent, targetContent } from '../plan/target-content.js';
-import { decideTrust } from '../plan/trust.js';
+import { decideTrust, type Trust } from '../plan/trust.js';
+import { cleanLeftovers } from '../reshape/leftovers.js';
 import { aroundHoles } from '../source/around.js';
 import { stateFolder } from '../state/folder.js';
-import { loadLineages, targetFolderPath } from '../state/lineages.js';
 import { armedExtents } from '../state/marker.js';
+import { arrangeEnds, scratchFolder } from './arrange-ends.js';
 import { runClone } from './clone-run.js';
 import type {
   CloneOptions,
@@ -48,13 +51,14 @@ import type {
   PreparedClone,
 } from './clone-types.js';
 import { lastWritten } from './evidence.js';
+import { type Histories, historiesOf } from './histories.js';
 import { refuseMapfile } from './mapfile-place.js';
-import { sameScope } from './session.js';
 
 /** Throws ToolError; its family tells whether anything was written (`safety`, `usage`: nothing). */
 export async function clone(options: CloneOptions): Promise<CloneResult> {
   leavesOut(options); // what was asked for must make sense, before anything is opened
   const source = parseLocation(options.source);
+  cleanLeftovers(scratchFolder(options.scratch)); // of runs that were killed
   // Threads take a moment to start, and it passes while both ends are looked at.
   const workers = options.dryRun ? undefined : workersFor(expectedSize(source.path));
   try {
@@ -129,10 +133,27 @@ interface Looked {
 }
 
 async function planAndRun(options: CloneOptions, looked: Looked): Promise<CloneResult> {
-  const { source, sourceReport, sourceWritten, target, workers } = looked;
+  const { source, target } = looked;
+  const histories = historiesOf(target);
+  const { prepared, content } = await prepare(options, looked, histories);
+  const standby = isOurStandby({ source: source.identity, content, ...histories });
+  const plan = describePlan(prepared, { target, content, standby });
+  if (options.dryRun) return { plan, run: undefined };
+  if (!(await options.confirm(plan))) throw notConfirmed(target.place.name);
+  return { plan, run: await runOn(target, prepared, options) };
+}
+
+/** Decides everything, and refuses what must not be. */
+async function prepare(
+  options: CloneOptions,
+  { source, sourceReport, sourceWritten, target, workers }: Looked,
+  { lineages, parts }: Histories,
+): Promise<{ prepared: PreparedClone; content: TargetContent }> {
   const { scope } = source.place;
   const targetWritten = isThere(target) ? lastWritten(target.place.path) : undefined;
   const forensic = options.forensic ?? false;
+  const leaveOut = leavesOut(options);
+  const { arrangement, kept } = await arrangeEnds(options, { source, sourceReport, target, lineages });
   const sectorSize = target.medium.sectorSize ?? options.sectorSize;
   const layout = await planLayout({
     source: source.medium,
@@ -140,7 +161,8 @@ async function planAndRun(options: CloneOptions, looked: Looked): Promise<CloneR
     target: { name: target.place.name, size: target.medium.size, sectorSize },
     only: options.only,
     forensic,
-    leaveOut: leavesOut(options),
+    leaveOut,
+    arrangement,
   });
   refuseLackOfRoom({
     source: source.identity,
@@ -149,7 +171,6 @@ async function planAndRun(options: CloneOptions, looked: Looked): Promise<CloneR
     bytes: bytesOf(layout),
   });
   const content = await targetContent(target.medium, { identity: target.identity, scope });
-  const { lineages, parts } = historiesOf(target);
   refuseUnexpectedTarget({
     source: source.identity,
     target: target.identity,
@@ -160,40 +181,35 @@ async function planAndRun(options: CloneOptions, looked: Looked): Promise<CloneR
     assumeYes: options.assumeYes ?? false,
   });
   const armed = armedExtents(target.medium.size, { tail: scope === 'disk', sectorSize: layout.sectorSize });
-  const trust = await decideTrust({
+  const trust = await trustIn(target, { options, layout, lineages, armed, content });
+  const sourceSectorSize = sourceReport.sectorSize ?? layout.sectorSize;
+  const { rescue } = options;
+  const scratch = scratchFolder(options.scratch);
+  const looked = { source, sourceReport, sourceWritten, targetWritten, workers };
+  const decided = { layout, trust, armed, scope, forensic, leaveOut, arrangement: kept, sourceSectorSize };
+  return { prepared: { ...looked, ...decided, scratch, rescue }, content };
+}
+
+function trustIn(
+  { medium }: SourceEnd | TargetEnd,
+  { options, layout, lineages, armed, content }: TrustQuestion,
+): Promise<Trust> {
+  return decideTrust({
     lineages,
-    target: target.medium,
+    target: medium,
     armed,
     places: layout.volumes.map(({ targetExtent }) => ({ offset: targetExtent.offset, size: targetExtent.length })),
     shown: (content.report?.volumes ?? []).map(({ extent }) => extent),
     alwaysCompare: options.detect === 'compare',
   });
-  const prepared: PreparedClone = {
-    source,
-    sourceReport,
-    sourceWritten,
-    targetWritten,
-    layout,
-    trust,
-    armed,
-    scope,
-    forensic,
-    rescue: options.rescue,
-    workers,
-  };
-  const standby = isOurStandby({ source: source.identity, content, lineages, parts });
-  const plan = describePlan(prepared, { target, content, standby });
-  if (options.dryRun) return { plan, run: undefined };
-  if (!(await options.confirm(plan))) throw notConfirmed(target.place.name);
-  return { plan, run: await runOn(target, prepared, options) };
 }
 
-/** What is known of this target from earlier runs, and of parts of it; nothing of a file that is not there yet. */
-function historiesOf({ identity, place, medium }: SourceEnd | TargetEnd) {
-  const all = identity.key === '' ? [] : loadLineages(targetFolderPath(identity.key));
-  const scope = { offset: place.offsetOnDisk, length: medium.size };
-  const lineages = all.filter((record) => sameScope(record.scope, scope));
-  return { lineages, parts: all.filter((record) => !lineages.includes(record)) };
+interface TrustQuestion {
+  readonly options: CloneOptions;
+  readonly layout: CopyLayout;
+  readonly lineages: Histories['lineages'];
+  readonly armed: readonly Extent[];
+  readonly content: TargetContent;
 }
 
 /** A file that is not there yet is made now, after the plan was confirmed. */
@@ -238,6 +254,7 @@ function describePlan(
       content: volume.content,
       source: volume.sourceExtent,
       target: volume.targetExtent,
+      fate: fateOf(volume.sourceExtent, volume.targetExtent),
       method: volume.allocation.method,
       methodReason: volume.allocation.reason,
       used: volume.used,

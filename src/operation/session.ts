@@ -17,6 +17,7 @@ import { originDuring, remembered } from '../state/origin.js';
 import {
   type CloneRecord,
   type CommittedRun,
+  type KeptArrangement,
   type KeptExtent,
   type Origin,
   RECORD_VERSION,
@@ -37,6 +38,8 @@ export interface SessionOptions {
   readonly armed: readonly Extent[];
   /** Identifies the content that the target will have. */
   readonly contentId: string;
+  /** Where the volumes go, if not to their own places. */
+  readonly arrangement: KeptArrangement | undefined;
 }
 
 export interface OpenedMap {
@@ -152,7 +155,8 @@ function mapName(offset: number): string {
 }
 
 /** Volumes whose map is used keep their token: it goes on saying what the target holds. All others start without one. */
-function startingRecord({ source, target, trust, volumes, contentId }: SessionOptions): CloneRecord {
+function startingRecord(options: SessionOptions): CloneRecord {
+  const { source, target, trust, volumes, contentId, arrangement } = options;
   const { key, id, path } = source.identity;
   const medium = target.identity;
   const scope = { offset: target.place.offsetOnDisk, length: target.medium.size };
@@ -172,6 +176,7 @@ function startingRecord({ source, target, trust, volumes, contentId }: SessionOp
       return origin ? { ...bare, origin } : bare;
     }),
     ...(lineage?.committed ? { committed: lineage.committed } : {}),
+    ...(arrangement ? { arrangement } : {}),
   };
 }
 

@@ -18,15 +18,19 @@ import { BLOCK_SIZE } from '../map/block-map.js';
 import type { Extent } from '../map/extent.js';
 import { memoryBlockMap } from '../map/memory-block-map.js';
 import type { Allocation } from '../plan/allocation.js';
-import { excludedBytes, planLayout } from '../plan/clone-plan.js';
+import { type CopyLayout, excludedBytes, planLayout } from '../plan/clone-plan.js';
 import { leavesOut, withExclusions } from '../plan/exclusions.js';
 import { refuseSameMedium } from '../plan/guard.js';
 import { type DiskReport, inspectDisk, inspectForensic, inspectSingle } from '../plan/inspect.js';
+import type { LayoutMode, WantedSize } from '../plan/layout/types.js';
 import { memoryTarget } from '../source/memory.js';
 import { readOnlyTarget } from '../source/read-only.js';
 import { sliceSource } from '../source/slice.js';
 import type { Source } from '../source/types.js';
+import { arrangeEnds, scratchFolder } from './arrange-ends.js';
+import { historiesOf } from './histories.js';
 import { type Counted, reportProgress, sumOf } from './progress.js';
+import { viewLayout } from './views.js';
 
 export interface VerifyOptions {
   readonly source: string;
@@ -37,6 +41,11 @@ export interface VerifyOptions {
   /** As given to the clone: what it left out must read as zeros. */
   readonly keepExcluded?: boolean;
   readonly excludePageFiles?: boolean;
+  /** As given to the clone. */
+  readonly layout?: LayoutMode | undefined;
+  readonly sizes?: ReadonlyMap<number, WantedSize> | undefined;
+  /** Folder for what the resizing of file systems moves; default: in the state folder. */
+  readonly scratch?: string | undefined;
   readonly sectorSize?: Bytes | undefined;
   readonly report: Report;
   readonly signal: AbortSignal;
@@ -93,9 +102,12 @@ export async function verify(options: VerifyOptions): Promise<VerifyResult> {
 
 async function compareEnds(source: SourceEnd, target: SourceEnd, options: VerifyOptions): Promise<VerifyResult> {
   const { medium } = source;
-  const layout = await planLayout({
+  const sourceReport = await withExclusions(medium, await inspectSource(source, options));
+  const { lineages } = historiesOf(target);
+  const { arrangement } = await arrangeEnds(options, { source, sourceReport, target, lineages });
+  const planned = await planLayout({
     source: medium,
-    report: await withExclusions(medium, await inspectSource(source, options)),
+    report: sourceReport,
     target: {
       name: target.place.name,
       size: target.medium.size,
@@ -104,10 +116,33 @@ async function compareEnds(source: SourceEnd, target: SourceEnd, options: Verify
     only: options.only,
     forensic: options.forensic ?? false,
     leaveOut: leavesOut(options),
+    arrangement,
   });
+  const viewed = await viewLayout({
+    ...options,
+    source,
+    target,
+    layout: planned,
+    sourceSectorSize: sourceReport.sectorSize ?? planned.sectorSize,
+    forensic: options.forensic ?? false,
+    leaveOut: leavesOut(options),
+    kept: [],
+    scratch: scratchFolder(options.scratch),
+  });
+  try {
+    return await compareLayout(viewed.layout, { source, target, options });
+  } finally {
+    await viewed.close();
+  }
+}
+
+async function compareLayout(
+  layout: CopyLayout,
+  { source: { medium }, target, options }: { source: SourceEnd; target: SourceEnd; options: VerifyOptions },
+): Promise<VerifyResult> {
   const placed = [
-    ...layout.volumes.map(({ name, sourceExtent, targetExtent, allocation }) =>
-      compared(sliceSource(medium, sourceExtent, `${medium.name} ${name}`), {
+    ...layout.volumes.map(({ name, sourceExtent, targetExtent, allocation, view }) =>
+      compared(view ?? sliceSource(medium, sourceExtent, `${medium.name} ${name}`), {
         target: target.medium,
         extent: targetExtent,
         name,

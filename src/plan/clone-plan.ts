@@ -7,12 +7,15 @@ import { optionNeedsDisks } from '../base/errors/usage.js';
 import type { Bytes } from '../base/units.js';
 import type { DiskIdentity } from '../device/identity.js';
 import { CLEAN } from '../filesystem/plugin.js';
-import { type Extent, gaps, normalise, totalLength } from '../map/extent.js';
+import { type Extent, extentEnd, gaps, normalise, totalLength } from '../map/extent.js';
 import { fitTable, gapsOf } from '../partition/layout.js';
-import type { TableImage } from '../partition/table.js';
+import type { FitOptions, TableImage } from '../partition/table.js';
+import type { Patch } from '../source/patched.js';
 import { sliceSource } from '../source/slice.js';
 import type { Source } from '../source/types.js';
 import { type Allocation, allocationOf, usedBytes } from './allocation.js';
+import { type Arrangement, placeOf } from './arrangement.js';
+import { bootLoaderFor, type DiskPatch } from './boot-loader.js';
 import { contentKind, type DiskReport, type VolumeReport } from './inspect.js';
 import { clearedEnd, composeSurroundings, type Piece, tableHoles, withLostBootCode } from './surroundings.js';
 import { contentIdOf, printable } from './target-content.js';
@@ -20,12 +23,21 @@ import { contentIdOf, printable } from './target-content.js';
 /** A volume that will be copied. */
 export interface PlannedVolume {
   readonly name: string;
+  /** What lies there on the source. */
+  readonly report: VolumeReport;
   /** What it is, for people: `ext4 "root"`. */
   readonly content: string;
   readonly sourceExtent: Extent;
   readonly targetExtent: Extent;
+  /** Of the source; of the view where one is copied. */
   readonly allocation: Allocation;
   readonly used: Bytes;
+  /** What of its content has to follow its new place, besides what the file system itself knows; volume offsets. */
+  readonly patches: readonly Patch[];
+  /** What is copied in place of the source's bytes; its size is that of the place on the target. */
+  readonly view?: Source;
+  /** True: the target is known to hold it already, so nothing of it is even looked at. */
+  readonly kept?: boolean;
 }
 
 /** A stretch of a disk, for the picture of its layout. */
@@ -62,29 +74,38 @@ export interface LayoutOptions {
   readonly forensic: boolean;
   /** Page, hibernation and swap files are left out, where the report names any. */
   readonly leaveOut: boolean;
+  readonly arrangement: Arrangement;
 }
 
 /** Plans the copy of a disk or a volume. Throws ToolError: too small, unclean, sector sizes, no such partition. */
 export async function planLayout(options: LayoutOptions): Promise<CopyLayout> {
-  const { source, report, target, only, forensic, leaveOut } = options;
-  const warnings = (report.table?.warnings ?? []).map(({ message }) => message);
+  const { source, report, target, only, forensic, leaveOut, arrangement } = options;
+  const warnings = [...(report.table?.warnings ?? []).map(({ message }) => message), ...arrangement.notes];
   if (report.damage) warnings.push(`${report.damage}; the disk is copied as it is`);
   if (only && !report.table) throw optionNeedsDisks('--only');
-  const image =
-    report.table && fitTable(report.table, { targetSize: target.size, sectorSize: target.sectorSize, only });
-  if (!image) refuseOtherSectors(report.sectorSize, target.sectorSize);
-  if (!image && target.size < report.size) throw targetTooSmall({ needed: report.size, targetSize: target.size });
+  const moves = arrangement.places.size > 0;
+  const fitted = report.table && fitTable(report.table, fitOptions(options));
+  const boot = moves && report.table && fitted ? await bootLoaderFor(source, report.table, fitted) : undefined;
+  const image = boot?.image ?? fitted;
+  warnings.push(...(boot?.warnings ?? []));
+  if (!image && !moves) refuseOtherSectors(report.sectorSize, target.sectorSize);
+  if (!image && !moves && target.size < report.size) {
+    throw targetTooSmall({ needed: report.size, targetSize: target.size });
+  }
 
   const kept = report.volumes.filter(({ partition }) => !only || (partition && only.includes(partition.number)));
   if (!forensic) kept.forEach(refuseUnclean);
   const volumes: PlannedVolume[] = [];
-  for (const volume of kept) volumes.push(await planVolume(source, volume, { forensic, leaveOut }));
+  const patches = boot?.patches ?? [];
+  for (const volume of kept) {
+    volumes.push(await planVolume(source, volume, { forensic, leaveOut, arrangement, patches }));
+  }
   const lost = source.readAround && report.table ? await tableHoles(source, report.table) : [];
   const first = lost.find(({ offset }) => offset === 0);
   const pieces = withLostBootCode(await surroundings(options, image), first);
   if (forensic && image && !only) {
     for (const gap of forensicGaps(report, { image, pieces, targetSize: target.size })) {
-      volumes.push(await planVolume(source, gap, { forensic, leaveOut: false }));
+      volumes.push(await planVolume(source, gap, { forensic, leaveOut: false, arrangement, patches: [] }));
     }
   }
   for (const { name, allocation } of volumes) {
@@ -102,16 +123,29 @@ export async function planLayout(options: LayoutOptions): Promise<CopyLayout> {
     warnings,
     tableHoles: lost.filter((hole) => hole !== first),
     contentId: await contentIdOf(source, report),
-    sectorSize: report.sectorSize ?? target.sectorSize ?? 512,
+    sectorSize: target.sectorSize ?? report.sectorSize ?? 512,
   };
 }
 
+function fitOptions({
+  target: { size, sectorSize },
+  only,
+  arrangement: { places, container },
+}: LayoutOptions): FitOptions {
+  const stays = places.size === 0;
+  return { targetSize: size, sectorSize, only, ...(stays ? {} : { places, container }) };
+}
+
 async function surroundings(
-  { source, report, target, forensic }: LayoutOptions,
+  { source, report, target, forensic, arrangement }: LayoutOptions,
   image: TableImage | undefined,
 ): Promise<Piece[]> {
   const { table } = report;
-  if (!table || !image) return clearedEnd({ size: report.size, targetSize: target.size });
+  if (!table || !image) {
+    const [whole] = report.volumes;
+    const size = whole ? extentEnd(placeOf(arrangement, whole)) : report.size;
+    return clearedEnd({ size, targetSize: target.size });
+  }
   // A forensic copy keeps what lies at the source's end; only what is longer than the source is cleared.
   const clearFrom = forensic ? source.size : 0;
   return composeSurroundings(source, { table, image, targetSize: target.size, clearFrom });
@@ -127,20 +161,30 @@ function refuseUnclean({ name, filesystem, state }: VolumeReport): void {
   if (state.kind !== 'clean') throw sourceUnclean(name, filesystem?.kind ?? 'unknown', state.reason, state.advice);
 }
 
-async function planVolume(
-  source: Source,
-  report: VolumeReport,
-  options: { forensic: boolean; leaveOut: boolean },
-): Promise<PlannedVolume> {
+interface VolumeOptions {
+  readonly forensic: boolean;
+  readonly leaveOut: boolean;
+  readonly arrangement: Arrangement;
+  /** On the target's disk. */
+  readonly patches: readonly DiskPatch[];
+}
+
+async function planVolume(source: Source, report: VolumeReport, options: VolumeOptions): Promise<PlannedVolume> {
   const volume = sliceSource(source, report.extent, `${source.name} ${report.name}`);
   const allocation = await allocationOf(volume, report, options);
   const { filesystem, partition } = report;
   const label = filesystem?.label || partition?.name || '';
+  const targetExtent = placeOf(options.arrangement, report);
+  const inside = options.patches.filter(
+    (patch) => patch.offset >= targetExtent.offset && patch.offset < extentEnd(targetExtent),
+  );
   return {
     name: report.name,
+    report,
     content: `${contentKind(report) || 'unknown'}${label ? ` "${printable(label)}"` : ''}`,
     sourceExtent: report.extent,
-    targetExtent: report.extent,
+    targetExtent,
+    patches: inside.map(({ offset, bytes }) => ({ offset: offset - targetExtent.offset, bytes })),
     allocation,
     used: await usedBytes(allocation.map, volume.size),
   };

@@ -10,7 +10,7 @@ import { isUnreadable } from '../source/around.js';
 import { sliceSource } from '../source/slice.js';
 import type { Source } from '../source/types.js';
 import type { DiskReport, VolumeReport } from './inspect.js';
-import { excludedPart, findSwapFiles, type SwapFile } from './swap-files.js';
+import { excludedPart, findSwapFiles, openSwapFile, type SwapFile } from './swap-files.js';
 import { printable } from './target-content.js';
 
 export interface ExclusionOptions {
@@ -76,6 +76,24 @@ async function lookForFiles(disk: Source, report: DiskReport): Promise<DiskRepor
     looked.push({ ...volume, excludable: volume.state.kind === 'clean' ? await excludable(disk, volume, own) : [] });
   }
   return { ...report, volumes: looked };
+}
+
+/**
+ * The files of `original` that are left out, where they lie in a view of it: what changes a file system's size may move
+ * them. `view` is all of `medium`.
+ */
+export async function excludableInView(
+  medium: Source,
+  view: VolumeReport,
+  original: VolumeReport,
+): Promise<ExcludedFile[]> {
+  if (original.excludable.length === 0) return [];
+  const swapFiles: SwapFile[] = [];
+  for (const { path, kind } of original.excludable) {
+    const file = kind === 'swap file' ? await openSwapFile(medium, { volume: view, path }) : undefined;
+    if (file) swapFiles.push(file);
+  }
+  return excludable(medium, view, swapFiles);
 }
 
 /** A suspended computer counts before all: what else is said of the volume would be bad advice. */

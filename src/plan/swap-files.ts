@@ -78,7 +78,8 @@ function isCalled({ filesystem }: VolumeReport, name: FilesystemName | undefined
   return filesystem.uuid.toLowerCase() === name.value.toLowerCase();
 }
 
-async function openSwapFile(
+/** The swap file at `path` of its volume; undefined if there is none that bears a header. */
+export async function openSwapFile(
   disk: Source,
   { volume, path }: { volume: VolumeReport; path: string },
 ): Promise<SwapFile | undefined> {

@@ -22,6 +22,9 @@ export const PACKAGES = {
   umount: 'mount',
   losetup: 'mount',
   setpriv: 'util-linux',
+  'mkfs.fat': 'dosfstools',
+  mcopy: 'mtools',
+  mmd: 'mtools',
 } as const;
 
 export type Program = keyof typeof PACKAGES;

@@ -80,6 +80,16 @@ export interface CloneRecord {
   readonly committed?: CommittedRun;
   /** A run that has begun to change maps or target and has not committed. */
   readonly running?: RunningStamp;
+  /** Where the volumes went, for the same wish to have the same outcome next time. Absent: they stay where they are. */
+  readonly arrangement?: KeptArrangement;
+}
+
+export interface KeptArrangement {
+  /** Digest of everything that was wished and known when it was decided; hex. */
+  readonly wish: string;
+  /** By the partitions' numbers on the source; 0 for a volume without a table. */
+  readonly places: readonly (Extent & { readonly number: number })[];
+  readonly container?: Extent;
 }
 
 /** The record in `value`, or undefined if it is not exactly one. */
@@ -91,6 +101,7 @@ export function parseRecord(value: unknown): CloneRecord | undefined {
   if (!isTexts(record['contentIds']) || !isMedium(record['source']) || !isMedium(record['target'])) return undefined;
   if (!Array.isArray(record['volumes']) || !record['volumes'].every(isVolume)) return undefined;
   if (!isRunningOrAbsent(record['running']) || !isCommittedOrAbsent(record['committed'])) return undefined;
+  if (!isArrangementOrAbsent(record['arrangement'])) return undefined;
   return value as CloneRecord;
 }
 
@@ -136,6 +147,20 @@ function isCommittedOrAbsent(value: unknown): boolean {
     isBytes(run?.['done']) &&
     isBytes(run?.['written'])
   );
+}
+
+function isExtent(value: unknown): boolean {
+  const extent = fieldsOf(value);
+  return isBytes(extent?.['offset']) && isBytes(extent?.['length']);
+}
+
+function isArrangementOrAbsent(value: unknown): boolean {
+  const arrangement = fieldsOf(value);
+  if (value === undefined) return true;
+  const { wish, places, container } = arrangement ?? {};
+  const isPlace = (each: unknown): boolean => isExtent(each) && isBytes(fieldsOf(each)?.['number']);
+  if (container !== undefined && !isExtent(container)) return false;
+  return typeof wish === 'string' && /^[0-9a-f]{32}$/.test(wish) && Array.isArray(places) && places.every(isPlace);
 }
 
 function isVolume(value: unknown): boolean {

@@ -24,7 +24,7 @@ test('a target that is too small, with the exact gap', () => {
   const needed = 14 * MiB + 33 * 512;
   for (const size of [0, 1, MiB, needed - 512]) {
     const target = blank('small.img', size);
-    const error = refuses(cli, ['clone', '--yes', source, target], {
+    const error = refuses(cli, ['clone', '--yes', '--layout', 'same', source, target], {
       status: 3,
       code: 'safety.target-too-small',
       message: /too small: the clone needs/,
@@ -39,7 +39,7 @@ test('a bare file system onto less than its size', () => {
   const bare = path('bare.img');
   makeNtfs(bare, { size: 4 * MiB, clusterSize: 4096 });
   const target = blank('bare-target.img', 4 * MiB - 1);
-  const error = refuses(cli, ['clone', '--yes', bare, target], {
+  const error = refuses(cli, ['clone', '--yes', '--layout', 'same', bare, target], {
     status: 3,
     code: 'safety.target-too-small',
     message: /the target is 1 byte too small/,
@@ -123,19 +123,19 @@ rooted('a read-only target', () => {
   });
 });
 
-rooted('a target with other sectors than the source', () => {
+rooted('every byte onto a target with other sectors than the source', () => {
   const file = blank('sectors.img');
   const refusal = { status: 3, code: 'safety.sector-size-differs', untouched: [file, source] };
   withLoopDevice(
     file,
     (loop) =>
-      refuses(cli, ['clone', '--yes', source, loop], {
+      refuses(cli, ['clone', '--yes', '--forensic', source, loop], {
         ...refusal,
         message: /sectors of 512 bytes and the target of 4096/,
       }),
     { sectorSize: 4096 },
   );
-  refuses(cli, ['clone', '--yes', '--sector-size', '4096', source, file], {
+  refuses(cli, ['clone', '--yes', '--forensic', '--sector-size', '4096', source, file], {
     ...refusal,
     message: /sectors of 512 bytes and the target of 4096/,
   });

@@ -26,7 +26,17 @@ test('onto a smaller disk that still holds all partitions, and not onto one sect
   const target = oldFile(join(scratch, 'too-small.img'), needed - 512);
   const before = sha256(target);
   const ectype = ectypeIn(join(scratch, 'too-small'));
-  const error = ectype.refused(3, 'clone', '--yes', '--overwrite-target', target, disk.path, target);
+  const error = ectype.refused(
+    3,
+    'clone',
+    '--yes',
+    '--layout',
+    'same',
+    '--overwrite-target',
+    target,
+    disk.path,
+    target,
+  );
   assert.is(error.code, 'safety.target-too-small');
   assert.is(sha256(target), before, 'a refused target is what it was');
   rmSync(target);

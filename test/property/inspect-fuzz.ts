@@ -8,6 +8,7 @@ import { ToolError } from '../../src/base/tool-error.js';
 import type { DiskIdentity } from '../../src/device/identity.js';
 import { extentEnd } from '../../src/map/extent.js';
 import { allocationOf } from '../../src/plan/allocation.js';
+import { UNMOVED } from '../../src/plan/arrangement.js';
 import { planLayout } from '../../src/plan/clone-plan.js';
 import { withExclusions } from '../../src/plan/exclusions.js';
 import { inspectDisk, inspectForensic } from '../../src/plan/inspect.js';
@@ -132,6 +133,7 @@ async function lookAt(bytes: Buffer, target: { size: number; sectorSize: number 
         only: undefined,
         forensic,
         leaveOut: true,
+        arrangement: UNMOVED,
       });
       for (const { targetExtent, used } of layout.volumes) {
         assert.ok(extentEnd(targetExtent) <= target.size && used <= targetExtent.length);

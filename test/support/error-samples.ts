@@ -5,8 +5,8 @@ import * as device from '../../src/base/errors/device.js';
 import * as filesystem from '../../src/base/errors/filesystem.js';
 import * as layout from '../../src/base/errors/layout.js';
 import * as partition from '../../src/base/errors/partition.js';
-import * as reshape from '../../src/base/errors/reshape.js';
 import * as places from '../../src/base/errors/partition-places.js';
+import * as reshape from '../../src/base/errors/reshape.js';
 import * as run from '../../src/base/errors/run.js';
 import * as safety from '../../src/base/errors/safety.js';
 import * as state from '../../src/base/errors/state.js';
@@ -94,6 +94,9 @@ export const SAMPLES: Readonly<Record<string, readonly ToolError[]>> = {
     partition.noSuchPartition(9, [1, 2, 5]),
     partition.noSuchPartition(2, [1]),
     partition.noSuchPartition(1, []),
+  ],
+  scratchTooSmall: [
+    reshape.scratchTooSmall('partition 2 "root"', '/var/lib/ectype/scratch', { needed: 3 * GiB, free: GiB }),
   ],
   programMissing: [reshape.programMissing('resize2fs', 'e2fsprogs')],
   programFailed: [

@@ -134,7 +134,7 @@ export function targetTooSmall({ needed, targetSize }: { needed: Bytes; targetSi
     message:
       `the target is ${formatBytesExact(missing)} too small: the clone needs ` +
       `${formatBytesExact(needed)}, the target has ${formatBytesExact(targetSize)}`,
-    hint: 'Choose a larger target, or leave out partitions with --only',
+    hint: 'Choose a larger target, let file systems shrink with --layout fill, or leave out partitions with --only',
     details: { needed, targetSize, missing },
   });
 }
@@ -143,9 +143,9 @@ export function sectorSizeChange({ source, target }: { source: Bytes; target: By
   return new ToolError({
     code: 'safety.sector-size-differs',
     message:
-      `the source has sectors of ${source} bytes and the target of ${target}: this is not supported yet, because ` +
-      'partition tables, boot code and some file systems count in sectors and would all have to be rewritten',
-    hint: `Choose a target with sectors of ${source} bytes`,
+      `the source has sectors of ${source} bytes and the target of ${target}: partition tables and some file systems ` +
+      'count in sectors, and a copy of every byte or of a failing disk changes nothing in them',
+    hint: `Choose a target with sectors of ${source} bytes, or leave out --forensic and --rescue`,
     details: { sourceSectorSize: source, targetSectorSize: target },
   });
 }

@@ -13,6 +13,19 @@ export function programMissing(program: string, debianPackage: string): ToolErro
   });
 }
 
+export function scratchTooSmall(
+  volume: string,
+  scratch: string,
+  { needed, free }: { needed: Bytes; free: Bytes },
+): ToolError {
+  return new ToolError({
+    code: 'safety.scratch-too-small',
+    message: `the view of ${volume} may take ${formatBytesExact(needed)}, and ${scratch} has only ${formatBytesExact(free)} left`,
+    hint: 'Name a folder with more room with --scratch',
+    details: { volume, scratch, needed, free },
+  });
+}
+
 /** `said`: the last lines of what the program printed. */
 export function programFailed(
   program: string,

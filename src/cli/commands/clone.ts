@@ -2,6 +2,7 @@ import { Command, Option } from 'clipanion';
 import { EXIT_STATUS } from '../../base/tool-error.js';
 import type { RescueWish } from '../../operation/clone-types.js';
 import { BaseCommand, parseNumbers, parseSectorSize } from '../base-command.js';
+import { parseLayout } from '../layout-options.js';
 
 export class CloneCommand extends BaseCommand {
   static override paths = [['clone']];
@@ -14,6 +15,10 @@ export class CloneCommand extends BaseCommand {
 
       \`A B\` replaces B's whole table (with --only, B then holds only those partitions). \`A#2 B#3\` copies one partition
       into another and leaves everything else on B as it is. B may be a file that does not exist yet.
+
+      Partitions keep their places and sizes if the target has room for that (--layout same). On a smaller target, or with
+      --layout fill, file systems shrink or grow: in a view, the source is never written. --layout proportional gives
+      every file system its share; --size sets single partitions. A clone again finds its layout again.
 
       Of page, hibernation and swap files only the place is copied: they read as zeros on the target. The plan lists
       them; --keep-excluded copies them. While a computer hibernates on the source nothing is left out.
@@ -32,6 +37,7 @@ export class CloneCommand extends BaseCommand {
       ['See what would happen', 'ectype clone --dry-run /dev/sda /dev/nvme0n1'],
       ['Keep a standby fresh from a script', 'ectype clone --yes /dev/disk/by-id/ata-A /dev/disk/by-id/ata-B'],
       ['One partition', 'ectype clone /dev/sda#2 /dev/sdb#3'],
+      ['A larger disk, used to its end', 'ectype clone --layout fill /dev/sda /dev/nvme0n1'],
       ['Save what a dying disk still gives', 'ectype clone --rescue --rescue-time 4h /dev/sda /dev/sdb'],
     ],
   });
@@ -48,6 +54,11 @@ export class CloneCommand extends BaseCommand {
   excludePageFiles = Option.Boolean('--exclude-page-files', false, {
     description: 'With --forensic: leave page, hibernation and swap files out all the same',
   });
+  layout = Option.String('--layout', {
+    description: 'same, fill or proportional: how partitions use a larger or smaller target',
+  });
+  sizes = Option.Array('--size', { description: 'Size of a partition, such as 2=200G, 3=min or 4=rest; repeatable' });
+  scratch = Option.String('--scratch', { description: 'Folder for what resizing moves; default: in the state folder' });
   detect = Option.String('--detect', {
     description: 'hash: read the source, trust the block map where it can be trusted; compare: read both sides',
   });
@@ -73,6 +84,7 @@ export class CloneCommand extends BaseCommand {
     const { confirmPlan } = await import('../confirm.js');
     const only = await parseNumbers('--only', this.only);
     const sectorSize = await parseSectorSize(this.sectorSize);
+    const layout = await parseLayout(this);
     const detect = await this.#detect();
     const rescue = await this.#rescue();
     const { report, close } = reporter({ json: this.json, quiet: this.quiet, ...this.context });
@@ -83,6 +95,8 @@ export class CloneCommand extends BaseCommand {
           target: this.target,
           only,
           sectorSize,
+          ...layout,
+          scratch: this.scratch,
           detect,
           forensic: this.forensic,
           keepExcluded: this.keepExcluded,

@@ -1,5 +1,6 @@
 import { Command, Option } from 'clipanion';
 import { BaseCommand, parseNumbers, parseSectorSize } from '../base-command.js';
+import { parseLayout } from '../layout-options.js';
 
 export class VerifyCommand extends BaseCommand {
   static override paths = [['verify']];
@@ -8,7 +9,8 @@ export class VerifyCommand extends BaseCommand {
     details: `
       Reads every used byte of both sides, past the page cache, and compares them; the partition table is compared with
       what a clone would write. Page, hibernation and swap files, which a clone leaves out, must read as zeros: give
-      the same options as to the clone. Both are opened for reading only.
+      the same options as to the clone. File systems that were given another size are compared with a view of the source
+      at that size. Both are opened for reading only.
 
       Exit status: 0 equal; 7 they differ; 2 wrong usage; 3 the target cannot be a clone (too small); 4 a disk failed;
       5 a file system cannot be compared as it is.
@@ -29,6 +31,9 @@ export class VerifyCommand extends BaseCommand {
   excludePageFiles = Option.Boolean('--exclude-page-files', false, {
     description: 'With --forensic: the clone was made with --exclude-page-files',
   });
+  layout = Option.String('--layout', { description: 'As given to the clone: same, fill or proportional' });
+  sizes = Option.Array('--size', { description: 'As given to the clone, such as 2=200G' });
+  scratch = Option.String('--scratch', { description: 'Folder for what resizing moves; default: in the state folder' });
   sectorSize = Option.String('--sector-size', { description: 'Sector size to assume for a target file: 512 or 4096' });
 
   protected async run(): Promise<number> {
@@ -40,9 +45,11 @@ export class VerifyCommand extends BaseCommand {
     const sectorSize = await parseSectorSize(this.sectorSize);
     const { report, close } = reporter({ json: this.json, quiet: this.quiet, ...this.context });
     try {
-      const { source, target, forensic, keepExcluded, excludePageFiles } = this;
+      const { source, target, forensic, keepExcluded, excludePageFiles, scratch } = this;
+      const exclusions = { forensic, keepExcluded, excludePageFiles };
+      const sizes = { ...(await parseLayout(this)), scratch, sectorSize };
       const result = await this.withSignal((signal) =>
-        verify({ source, target, only, forensic, keepExcluded, excludePageFiles, sectorSize, report, signal }),
+        verify({ source, target, only, ...exclusions, ...sizes, report, signal }),
       );
       close();
       if (this.json) this.printJson({ event: 'result', ...result });

@@ -1,7 +1,9 @@
 // The plan in words: who is who, what will be lost, what is copied how.
 
-import { type Bytes, formatBytes, formatDuration } from '../../base/units.js';
+import { type Bytes, formatBytes, formatBytesExact, formatDuration } from '../../base/units.js';
+import type { Extent } from '../../map/extent.js';
 import type { ClonePlan, PlannedVolumeFacts } from '../../operation/clone-types.js';
+import type { Fate } from '../../plan/arrangement.js';
 import type { PlannedDisk } from '../../plan/clone-plan.js';
 import type { CommittedRun } from '../../state/record.js';
 import { layoutBar } from './layout-bar.js';
@@ -85,6 +87,8 @@ function volumeLines({
   name,
   content,
   source,
+  target,
+  fate,
   used,
   method,
   methodReason,
@@ -98,7 +102,15 @@ function volumeLines({
       : `all ${formatBytes(source.length)}`;
   const reason = detect === 'compare' && detectReason ? `: ${detectReason}` : '';
   const lines = [`  ${name}: ${content}, ${amount}; ${DETECT[detect]}${reason}`];
+  if (fate !== 'same') lines.push(`    ${fateText(fate, source, target)}`);
   if (method === 'whole') lines.push(`    copied whole: ${methodReason}`);
   for (const { path, kind, bytes } of excluded) lines.push(`    left out: ${path} (${kind}), ${formatBytes(bytes)}`);
   return lines;
+}
+
+function fateText(fate: Fate, source: Extent, target: Extent): string {
+  const moved = source.offset === target.offset ? '' : `, moves to ${formatBytesExact(target.offset)}`;
+  if (fate === 'moved') return `moves from ${formatBytesExact(source.offset)} to ${formatBytesExact(target.offset)}`;
+  const verb = fate === 'grown' ? 'grows' : 'shrinks';
+  return `${verb} from ${formatBytesExact(source.length)} to ${formatBytesExact(target.length)}${moved}`;
 }

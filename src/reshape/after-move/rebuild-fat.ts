@@ -24,7 +24,7 @@ import { readAt } from './place.js';
 
 /** Runs an outside program with these variables added to the environment. Throws ToolError if it is missing or fails. */
 export type RunProgram = (
-  program: string,
+  program: 'mkfs.fat' | 'mcopy' | 'mmd',
   args: readonly string[],
   variables: Readonly<Record<string, string>>,
 ) => Promise<unknown>;

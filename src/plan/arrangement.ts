@@ -1,0 +1,44 @@
+// Where the source's volumes go on the target, and what that means for each of them.
+// Invariant: a volume that no place names stays where it is, as large as it is.
+
+import type { Bytes } from '../base/units.js';
+import type { Extent } from '../map/extent.js';
+import type { VolumeReport } from './inspect.js';
+
+/** Stands for the number of a volume without a partition table around it. */
+export const WITHOUT_TABLE = 0;
+
+export interface Arrangement {
+  /** By the partitions' numbers on the source; on the target. */
+  readonly places: ReadonlyMap<number, Extent>;
+  /** The extended partition that holds the logical ones of an MBR; computed if missing. */
+  readonly container: Extent | undefined;
+  /** For the user, a sentence each without the full stop. */
+  readonly notes: readonly string[];
+}
+
+export const UNMOVED: Arrangement = { places: new Map(), container: undefined, notes: [] };
+
+/** Where `volume` goes. */
+export function placeOf({ places }: Arrangement, { partition, extent }: VolumeReport): Extent {
+  return places.get(partition?.number ?? WITHOUT_TABLE) ?? extent;
+}
+
+/** What becomes of a volume on its way. */
+export type Fate = 'same' | 'moved' | 'grown' | 'shrunk';
+
+export function fateOf(source: Extent, target: Extent): Fate {
+  if (target.length > source.length) return 'grown';
+  if (target.length < source.length) return 'shrunk';
+  return target.offset === source.offset ? 'same' : 'moved';
+}
+
+/** Sector sizes on either side; undefined for media that have none of their own. */
+export interface SectorSizes {
+  readonly source: Bytes | undefined;
+  readonly target: Bytes | undefined;
+}
+
+export function sectorsDiffer({ source, target }: SectorSizes): boolean {
+  return source !== undefined && target !== undefined && source !== target;
+}

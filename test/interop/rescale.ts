@@ -1,0 +1,114 @@
+// Clones onto larger and smaller disks through the command line: partitions grow, shrink and move, everything else about a
+// clone holds - also its deltas.
+
+import { copyFileSync, mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { type Bytes, KiB, MiB } from '../../src/base/units.js';
+import { oldFile, sha256 } from '../support/clone-judge.js';
+import { preparedDisk, type Wish } from '../support/clone-round-trip.js';
+import { type BuiltDisk, changeDisk, listDisk } from '../support/disk-builder.js';
+import { type Ectype, ectypeIn } from '../support/ectype-cli.js';
+import { EXT4, FAT32, NTFS, SWAP } from '../support/partition-content.js';
+import { randomFrom, SEED } from '../support/random.js';
+import { demandRescaled } from '../support/rescaled.js';
+import { scratchFolder } from '../support/scratch.js';
+
+const sectors = (bytes: Bytes): number => bytes / 512;
+
+const LINUX: Wish = {
+  table: 'gpt',
+  size: 340 * MiB,
+  partitions: [
+    { content: FAT32, size: sectors(40 * MiB) },
+    { content: EXT4, size: sectors(200 * MiB) },
+    { content: NTFS, size: sectors(80 * MiB) },
+    { content: SWAP, size: sectors(8 * MiB) },
+  ],
+};
+
+const MBR: Wish = {
+  table: 'mbr',
+  size: 300 * MiB,
+  partitions: [
+    { content: { kind: 'fat', bits: 16 }, size: sectors(20 * MiB) },
+    { content: EXT4, size: sectors(150 * MiB) },
+    { content: NTFS, size: sectors(60 * MiB), logical: true },
+    { content: SWAP, size: sectors(4 * MiB), logical: true },
+  ],
+};
+
+const test = suite('rescale');
+const scratch = scratchFolder();
+let runs = 0;
+
+interface Scene {
+  readonly disk: BuiltDisk;
+  readonly target: string;
+  readonly ectype: Ectype;
+  readonly folder: string;
+}
+
+async function sceneOf(wish: Wish, size: Bytes): Promise<Scene> {
+  const { disk } = await preparedDisk(scratch, wish);
+  const folder = join(scratch, `run-${runs++}`);
+  mkdirSync(folder);
+  const source = join(folder, 'source.img');
+  copyFileSync(disk.path, source);
+  return {
+    disk: { ...disk, path: source },
+    target: oldFile(join(folder, 'target.img'), size),
+    ectype: ectypeIn(folder),
+    folder,
+  };
+}
+
+/** The whole life of a standby: cloned, verified, cloned again unchanged, changed, cloned again. */
+async function live({ disk, target, ectype, folder }: Scene, ...options: string[]): Promise<void> {
+  const digest = sha256(disk.path);
+  const files = await listDisk(disk.path, disk.partitions);
+  const first = ectype.clone(disk.path, target, `--overwrite-target=${target}`, ...options);
+  assert.ok(
+    first.plan.volumes.some(({ fate }) => fate === 'grown' || fate === 'shrunk'),
+    'something changes its size',
+  );
+  const rescaled = await demandRescaled(disk, target, files);
+  assert.ok(ectype.verify(disk.path, target, ...options).equal, 'verify agrees');
+
+  const before = sha256(target);
+  const again = ectype.clone(disk.path, target, ...options);
+  assert.not.ok(again.changed, 'a second run finds nothing to write');
+  assert.is(sha256(target), before);
+  assert.is(sha256(disk.path), digest, 'the source is what it was');
+
+  const random = randomFrom(SEED + runs);
+  await changeDisk(disk, { random }, [2]);
+  const changed = sha256(disk.path);
+  const delta = ectype.clone(disk.path, target, ...options);
+  assert.ok(delta.changed);
+  assert.ok(delta.amounts.written < first.amounts.written / 2, `${delta.amounts.written} bytes are a delta`);
+  const now = await demandRescaled(disk, target, await listDisk(disk.path, disk.partitions));
+  assert.equal(now.partitions, rescaled.partitions, 'the layout stays');
+  assert.ok(ectype.verify(disk.path, target, ...options).equal, 'verify agrees with the delta');
+  assert.is(sha256(disk.path), changed, 'the source is what it was after the change');
+  rmSync(folder, { recursive: true });
+}
+
+test('a larger GPT disk is filled', async () => live(await sceneOf(LINUX, 500 * MiB), '--layout', 'fill'));
+
+test('partitions grow in proportion', async () =>
+  live(await sceneOf(LINUX, 520 * MiB + 17 * KiB), '--layout', 'proportional'));
+
+test('a smaller GPT disk gets smaller file systems without being asked', async () =>
+  live(await sceneOf(LINUX, 290 * MiB)));
+
+test('single partitions get the sizes they are given', async () => {
+  await live(await sceneOf(LINUX, 400 * MiB), '--size', '2=150M', '--size', '3=rest');
+});
+
+test('logical partitions of an MBR grow and move', async () => live(await sceneOf(MBR, 420 * MiB), '--layout', 'fill'));
+
+test('an MBR disk shrinks', async () => live(await sceneOf(MBR, 230 * MiB)));
+
+test.run();
