@@ -6,11 +6,11 @@ import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type Bytes, KiB, MiB } from '../../src/base/units.js';
-import { oldFile, sha256 } from '../support/clone-judge.js';
+import { oldFile, sha256, sha256Outside } from '../support/clone-judge.js';
 import { preparedDisk, type Wish } from '../support/clone-round-trip.js';
-import { type BuiltDisk, changeDisk, listDisk } from '../support/disk-builder.js';
+import { type BuiltDisk, changeDisk, listDisk, partitionOf } from '../support/disk-builder.js';
 import { type Ectype, ectypeIn } from '../support/ectype-cli.js';
-import { EXT4, FAT32, NTFS, SWAP } from '../support/partition-content.js';
+import { type Content, EXT4, FAT32, NTFS, SWAP } from '../support/partition-content.js';
 import { randomFrom, SEED } from '../support/random.js';
 import { demandRescaled } from '../support/rescaled.js';
 import { scratchFolder } from '../support/scratch.js';
@@ -38,6 +38,18 @@ const MBR: Wish = {
     { content: SWAP, size: sectors(4 * MiB), logical: true },
   ],
 };
+
+/** Roots of Linux on other file systems; an XFS only grows. */
+const rootOn = (content: Content, size: Bytes): Wish => ({
+  table: 'gpt',
+  size: size + 60 * MiB,
+  partitions: [
+    { content: FAT32, size: sectors(40 * MiB) },
+    { content, size: sectors(size) },
+  ],
+});
+const BTRFS: Content = { kind: 'btrfs', options: [] };
+const XFS: Content = { kind: 'xfs', options: [] };
 
 const test = suite('rescale');
 const scratch = scratchFolder();
@@ -76,9 +88,12 @@ async function live({ disk, target, ectype, folder }: Scene, ...options: string[
   const rescaled = await demandRescaled(disk, target, files);
   assert.ok(ectype.verify(disk.path, target, ...options).equal, 'verify agrees');
 
+  assert.is(first.amounts.done, first.amounts.total, 'progress ends with the work');
+
   const before = sha256(target);
   const again = ectype.clone(disk.path, target, ...options);
   assert.not.ok(again.changed, 'a second run finds nothing to write');
+  assert.equal(again.prepared, [], 'and makes no view to find that');
   assert.is(sha256(target), before);
   assert.is(sha256(disk.path), digest, 'the source is what it was');
 
@@ -87,6 +102,7 @@ async function live({ disk, target, ectype, folder }: Scene, ...options: string[
   const changed = sha256(disk.path);
   const delta = ectype.clone(disk.path, target, ...options);
   assert.ok(delta.changed);
+  assert.ok(delta.prepared.length <= 1, 'only the volume that changed needs a view');
   assert.ok(delta.amounts.written < first.amounts.written / 2, `${delta.amounts.written} bytes are a delta`);
   const now = await demandRescaled(disk, target, await listDisk(disk.path, disk.partitions));
   assert.equal(now.partitions, rescaled.partitions, 'the layout stays');
@@ -110,5 +126,44 @@ test('single partitions get the sizes they are given', async () => {
 test('logical partitions of an MBR grow and move', async () => live(await sceneOf(MBR, 420 * MiB), '--layout', 'fill'));
 
 test('an MBR disk shrinks', async () => live(await sceneOf(MBR, 230 * MiB)));
+
+test('a root on btrfs grows', async () => live(await sceneOf(rootOn(BTRFS, 256 * MiB), 600 * MiB), '--layout', 'fill'));
+
+test('a root on btrfs shrinks', async () => live(await sceneOf(rootOn(BTRFS, 512 * MiB), 400 * MiB)));
+
+test('a root on XFS grows', async () => live(await sceneOf(rootOn(XFS, 320 * MiB), 640 * MiB), '--layout', 'fill'));
+
+test('a root on XFS does not shrink: refused, with what is missing', async () => {
+  const { disk, target, ectype } = await sceneOf(rootOn(XFS, 320 * MiB), 300 * MiB);
+  const before = sha256(target);
+  const error = ectype.refused(3, 'clone', '--yes', '--overwrite-target', target, disk.path, target);
+  assert.is(error.code, 'safety.layout-too-small');
+  assert.is(sha256(target), before, 'the target is what it was');
+});
+
+test('one partition into a larger and into a smaller one', async () => {
+  const { disk, ectype, folder } = await sceneOf(LINUX, MiB);
+  const { disk: other } = await preparedDisk(scratch, MBR);
+  const files = await listDisk(disk.path, disk.partitions);
+  const target = join(folder, 'other.img');
+  copyFileSync(other.path, target);
+  const into = partitionOf(other, 2);
+  const around = sha256Outside(target, into.extent, other.size);
+  // 200 MiB of ext4 into 150 MiB; then 80 MiB of NTFS into the same place.
+  for (const [number, options] of [
+    [2, []],
+    [3, ['--layout', 'fill']],
+  ] as const) {
+    const from = partitionOf(disk, number);
+    const names = [`${disk.path}#${number}`, `${target}#2`] as const;
+    ectype.clone(...names, `--overwrite-target=${target}`, ...options);
+    assert.ok(ectype.verify(...names, ...options).equal);
+    assert.not.ok(ectype.clone(...names, ...options).changed);
+    const found = await listDisk(target, [{ ...into, content: from.content }], { check: true });
+    assert.equal(found.get(2), files.get(number));
+    assert.is(sha256Outside(target, into.extent, other.size), around, 'all else is what it was');
+  }
+  rmSync(folder, { recursive: true });
+});
 
 test.run();

@@ -22,13 +22,20 @@ export interface Ended {
   readonly stderr: string;
 }
 
+/** What a clone said. */
+export interface Cloned extends CloneRunResult {
+  readonly plan: ClonePlan;
+  /** The volumes that were prepared at another size, one message each. */
+  readonly prepared: readonly string[];
+}
+
 /** A command line with a state folder of its own. */
 export interface Ectype {
   readonly state: string;
   /** Ends with whatever status. */
   try(...words: string[]): Ended;
   /** Clones without asking. Throws unless it ends with 0. */
-  clone(source: string, target: string, ...options: string[]): CloneRunResult & { readonly plan: ClonePlan };
+  clone(source: string, target: string, ...options: string[]): Cloned;
   /** Throws unless it ends with 0 or 7. */
   verify(source: string, target: string, ...options: string[]): VerifyResult;
   /** The error of a command that has to fail with `status`. */
@@ -60,7 +67,10 @@ export function ectypeIn(folder: string): Ectype {
     try: attempt,
     clone(source, target, ...options) {
       const { events } = demand([0], ['clone', '--yes', ...options, source, target]);
-      return { plan: only<ClonePlan>(events, 'plan'), ...only<CloneRunResult>(events, 'result') };
+      const prepared = events.flatMap((event) =>
+        'message' in event && /^prepare /.test(String(event.message)) ? [String(event.message)] : [],
+      );
+      return { plan: only<ClonePlan>(events, 'plan'), prepared, ...only<CloneRunResult>(events, 'result') };
     },
     verify(source, target, ...options) {
       return only<VerifyResult>(demand([0, 7], ['verify', ...options, source, target]).events, 'result');
