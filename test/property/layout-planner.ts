@@ -129,6 +129,35 @@ function demandFilled(request: LayoutRequest, pairs: readonly Pair[]): void {
     const next = ends[index + 1]?.is.extent.offset ?? usable(request).end;
     assert.ok(next - extentEnd(is.extent) < 2 * MiB + request.target.sectorSize, 'no room is left behind');
   }
+  for (const { was, is } of candidates) {
+    if (was !== main.was)
+      assert.is(is.extent.length, up(was.extent.length, request.target.sectorSize), 'it grows alone');
+  }
+}
+
+/** The largest shrink first, to their minimum if others must shrink too, and the last one no more than needed. */
+function demandShrunk(request: LayoutRequest, pairs: readonly Pair[]): void {
+  if (request.mode !== 'fill') return;
+  const { sectorSize } = request.target;
+  const leastOf = ({ was: { minimum, extent } }: Pair): Bytes =>
+    Math.max(sectorSize, up(Math.min(minimum, extent.length), sectorSize));
+  const candidates = pairs
+    .filter(({ was }) => !request.sizes.has(was.number) && was.fixed === undefined)
+    .sort(
+      (a, b) =>
+        up(b.was.extent.length, sectorSize) - up(a.was.extent.length, sectorSize) || a.was.number - b.was.number,
+    );
+  const last = candidates.filter(({ is }) => is.size === 'shrunk').at(-1);
+  if (!last) return;
+  const before = candidates.slice(0, candidates.indexOf(last));
+  for (const one of before) assert.is(one.is.extent.length, leastOf(one), 'larger ones first');
+  const more = last.is.extent.length + 65 * MiB;
+  if (more > last.was.extent.length) return;
+  const sizes = new Map(request.sizes);
+  for (const { was } of candidates) sizes.set(was.number, was.extent.length);
+  for (const { was } of before) sizes.set(was.number, 'min');
+  sizes.set(last.was.number, more);
+  assert.not.ok(decideLayout({ ...request, sizes }).fits, 'no more than needed');
 }
 
 function demandIdempotent(request: LayoutRequest, layout: Layout, pairs: readonly Pair[]): void {
@@ -164,6 +193,7 @@ function demandLayout(request: LayoutRequest, layout: Layout): void {
   demandSizes(request, pairs);
   demandContainers(request, layout, pairs);
   demandFilled(request, pairs);
+  demandShrunk(request, pairs);
   if (isUntouched(request, start)) {
     for (const { was, is } of pairs) assert.equal(is.extent, was.extent);
   }

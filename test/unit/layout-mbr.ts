@@ -105,6 +105,21 @@ test('two extended partitions stay two', () => {
   ]);
 });
 
+test('an extended partition gives up its free room to the next one', () => {
+  const containers = [extent(1001, 1500), extent(2600, 1001)];
+  const partitions = [ROOT, part(5, extent(1002, 1000)), part(6, extent(2601, 1000))];
+  const layout = planned(
+    { partitions, containers: [...containers].reverse(), sizes: new Map([[1, 'min']]) },
+    3100 * MiB,
+  );
+  assert.equal(picture(layout), ['1: 1 + 100', '5: 1002 + 1000', '6: 2100 + 1000', 'in 1001 + 1098', 'in 2099 + 1001']);
+});
+
+test('where a logical partition changed, the extended one ends with the last', () => {
+  const wide = { containers: [extent(1001, 4000)], mode: 'same', sizes: new Map([[5, 'min' as const]]) } as const;
+  assert.equal(picture(planned(wide, 6000 * MiB)), ['1: 1 + 1000', '5: 1002 + 500', '6: 4003 + 400', 'in 1001 + 3402']);
+});
+
 test('converted to a GPT, records need no room and the table does', () => {
   const layout = planned({ table: 'gpt', sizes: new Map([[1, 1001 * MiB]]) }, 10_000 * MiB);
   assert.equal(picture(layout), ['1: 1 + 1001', '5: 1002 + 8597', '6: 9599 + 400']);

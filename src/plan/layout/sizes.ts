@@ -130,7 +130,7 @@ function shrunkUntilFits(
     changing.push(index);
     const pins = pinsFor(changing);
     if (!fits(board, lengths, pins)) continue;
-    const one = { index, least, most: length, weight: 1, usual: length };
+    const one = { index, least, most: length, weight: 1, usual: undefined };
     return { lengths: spread(board, { lengths, pins, who: [one] }), pins };
   }
   return undefined;
