@@ -1,7 +1,7 @@
 // Shows volumes at other sizes and lets the file system's own tools judge: a disk file with one volume at an odd place.
 
 import { createHash } from 'node:crypto';
-import { closeSync, openSync, readdirSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import * as assert from 'uvu/assert';
 import { KiB, MiB } from '../../src/base/units.js';
@@ -9,8 +9,17 @@ import { makeView, type View, type ViewOptions } from '../../src/reshape/view.js
 import { loopsOver, mountPoints, programsOf } from '../../src/reshape/view-folder.js';
 import type { Source } from '../../src/source/types.js';
 import { putBack } from './disk-builder.js';
-import { type Content, checkContent, type Listing, listFiles, makeContent } from './partition-content.js';
+import {
+  type Content,
+  checkContent,
+  type Listing,
+  listFiles,
+  makeContent,
+  removeFiles,
+  withFolder,
+} from './partition-content.js';
 import type { Random } from './random.js';
+import { run } from './run.js';
 import { emptyFile } from './sample-disk.js';
 
 /** Where the volume lies; behind it there is more of the disk. */
@@ -29,19 +38,48 @@ export interface Scene {
   readonly digest: string;
 }
 
+export interface SceneWish {
+  readonly content: Content;
+  readonly filesystem: string;
+  readonly size: number;
+  readonly random: Random;
+  /** This part of the volume is filled with more files, and of those the first half is deleted again. */
+  readonly fullness?: number;
+}
+
 /** A disk file with one volume full of files, deleted files and noise. `folder`: a folder of its own. */
 export async function makeScene(
   folder: string,
-  { content, filesystem, size, random }: { content: Content; filesystem: string; size: number; random: Random },
+  { content, filesystem, size, random, fullness }: SceneWish,
 ): Promise<Scene> {
   const disk = join(folder, `disk, of ${filesystem}.img`);
   emptyFile(disk, OFFSET + size + BEHIND);
   const cut = join(folder, 'volume');
   await makeContent(cut, content, { size, sectorSize: 512, random });
+  if (fullness !== undefined) await fillUp(cut, content, { total: size * fullness, random });
   const files = await listFiles(cut, content);
   putBack(disk, { offset: OFFSET, length: size }, cut);
   rmSync(cut);
   return { disk, content, filesystem, size, scratch: folder, files, digest: digestOf(disk) };
+}
+
+/** So that what stays lies far behind, and in pieces. */
+async function fillUp(
+  path: string,
+  content: Content,
+  { total, random }: { total: number; random: Random },
+): Promise<void> {
+  const sizes: number[] = [];
+  for (let left = total; left > 0; left -= sizes.at(-1) ?? left) sizes.push(random.between(1, 700 * KiB));
+  const names = sizes.map((_, index) => `more-${index}`);
+  await withFolder(path, content, (folder) => {
+    for (const [index, size] of sizes.entries()) writeFileSync(join(folder, names[index] ?? ''), random.bytes(size));
+  });
+  if (content.kind === 'f2fs') return; // nothing here deletes files of F2FS
+  await removeFiles(path, content, names.slice(0, names.length / 2));
+  // Its empty chunks at the front would stay a while.
+  const drop = (folder: string): unknown => run('btrfs', ['balance', 'start', '-dusage=0', folder]);
+  if (content.kind === 'btrfs') await withFolder(path, content, drop);
 }
 
 export function viewOptions(
@@ -88,7 +126,7 @@ export async function dumpView(view: View, path: string): Promise<void> {
       const part = piece.subarray(0, Math.min(piece.length, source.size - offset));
       await source.read(part, offset);
       await assertZeros(source, part, offset);
-      if (part.some((byte) => byte !== 0)) writeSync(fd, part, 0, part.length, offset);
+      if (!isZero(part)) writeSync(fd, part, 0, part.length, offset);
     }
   } finally {
     closeSync(fd);
@@ -102,9 +140,15 @@ async function assertZeros(source: Source, bytes: Buffer, offset: number): Promi
     assert.is(extent.offset, position);
     position += extent.length;
     const part = bytes.subarray(extent.offset - offset, position - offset);
-    if (extent.kind === 'zero') assert.ok(part.equals(Buffer.alloc(part.length)), `no zeros at ${extent.offset}`);
+    if (extent.kind === 'zero') assert.ok(isZero(part), `no zeros at ${extent.offset}`);
   }
   assert.is(position, offset + bytes.length);
+}
+
+const ZEROS = Buffer.alloc(ODD_PIECE);
+
+function isZero(bytes: Buffer): boolean {
+  return bytes.equals(ZEROS.subarray(0, bytes.length));
 }
 
 /** No folder of a view, nothing mounted there, no loop device over it and no program that works on it. */
