@@ -115,6 +115,24 @@ export async function judgeView(scene: Scene, wanted: number, options: Partial<V
   return { digest, notes: view.notes, overlayBytes: view.overlayBytes };
 }
 
+/** Of another view of the same. */
+export async function digestOfView(scene: Scene, wanted: number): Promise<string> {
+  const view = await makeView(viewOptions(scene, wanted));
+  const source = view.source();
+  try {
+    const hash = createHash('sha256');
+    for (let offset = 0; offset < source.size; offset += ODD_PIECE) {
+      const piece = Buffer.alloc(Math.min(ODD_PIECE, source.size - offset));
+      await source.read(piece, offset);
+      hash.update(piece);
+    }
+    return hash.digest('hex');
+  } finally {
+    await source.close();
+    await view.close();
+  }
+}
+
 /** Through `read` in odd pieces; what the extents call zero must be. */
 export async function dumpView(view: View, path: string): Promise<void> {
   const source = view.source();
