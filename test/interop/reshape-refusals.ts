@@ -1,12 +1,13 @@
 // What cannot be shown at another size says so, names why, and starts nothing; steps and devices work.
 
-import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { KiB, MiB } from '../../src/base/units.js';
 import { minimumSize } from '../../src/reshape/minimum.js';
-import { makeView, type ViewOptions } from '../../src/reshape/view.js';
+import { makeView, type Step, type ViewOptions } from '../../src/reshape/view.js';
+import { programsOf } from '../../src/reshape/view-folder.js';
 import { HAS_LOOP } from '../support/loop.js';
 import type { Content } from '../support/partition-content.js';
 import { thrownBy } from '../support/partition-disk.js';
@@ -185,6 +186,22 @@ test('steps before and after, at the same size too', async () => {
   }
   assert.equal(said, ['', 'first', '', 'first']);
   assert.is(run('e2label', [options.source.path]).trim(), '');
+});
+
+test('the source is opened for reading only', async () => {
+  const options = ext4();
+  const seen: number[] = [];
+  const look: Step = async ({ path }) => {
+    for (const pid of programsOf(dirname(path))) {
+      for (const fd of readdirSync(`/proc/${pid}/fd`)) {
+        if (readlinkSync(`/proc/${pid}/fd/${fd}`) !== options.source.path) continue;
+        const flags = /^flags:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/fdinfo/${fd}`, 'utf8'))?.[1] ?? '7';
+        seen.push(Number.parseInt(flags, 8) & 3);
+      }
+    }
+  };
+  await (await makeView({ ...options, before: [look], after: [look] })).close();
+  assert.equal(seen, [0, 0]); // O_RDONLY, before and after the resize
 });
 
 test('a change that no longer is the file system is not handed out', async () => {

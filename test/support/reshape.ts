@@ -35,6 +35,8 @@ export interface Scene {
   readonly size: number;
   readonly scratch: string;
   readonly files: Listing;
+  /** UUID and label as blkid prints them. */
+  readonly name: string;
   readonly digest: string;
 }
 
@@ -58,9 +60,10 @@ export async function makeScene(
   await makeContent(cut, content, { size, sectorSize: 512, random });
   if (fullness !== undefined) await fillUp(cut, content, { total: size * fullness, random });
   const files = await listFiles(cut, content);
+  const name = nameOf(cut);
   putBack(disk, { offset: OFFSET, length: size }, cut);
   rmSync(cut);
-  return { disk, content, filesystem, size, scratch: folder, files, digest: digestOf(disk) };
+  return { disk, content, filesystem, size, scratch: folder, files, name, digest: digestOf(disk) };
 }
 
 /** So that what stays lies far behind, and in pieces. */
@@ -90,6 +93,10 @@ export function viewOptions(
   return { source, filesystem, size: wanted, sectorSize: 512, scratch };
 }
 
+function nameOf(volume: string): string {
+  return run('blkid', ['-p', '-o', 'value', '-s', 'UUID', '-s', 'LABEL', volume]);
+}
+
 export interface Judged {
   readonly digest: string;
   readonly notes: readonly string[];
@@ -108,6 +115,7 @@ export async function judgeView(scene: Scene, wanted: number, options: Partial<V
   }
   const digest = digestOf(dump);
   checkContent(dump, scene.content);
+  assert.is(nameOf(dump), scene.name);
   if (scene.content.kind !== 'swap') assert.equal(await listFiles(dump, scene.content), scene.files);
   rmSync(dump);
   assert.is(digestOf(scene.disk), scene.digest, 'the source has changed');
