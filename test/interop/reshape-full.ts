@@ -1,16 +1,18 @@
 // Volumes whose files lie far behind are shown at their minimum: what is beyond the new end has to move, and the number
 // that was named has to be enough.
 
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { MiB } from '../../src/base/units.js';
 import { minimumSize, scratchNeeded } from '../../src/reshape/minimum.js';
+import { mounted as mountedBtrfs } from '../support/btrfs-image.js';
 import { HAS_LOOP } from '../support/loop.js';
 import type { Content } from '../support/partition-content.js';
 import { randomFrom, SEED } from '../support/random.js';
 import { judgeView, makeScene, viewOptions } from '../support/reshape.js';
+import { run } from '../support/run.js';
 import { rounds } from '../support/scale.js';
 import { scratchFolder } from '../support/scratch.js';
 
@@ -65,3 +67,47 @@ function testsOf({ filesystem, content, size, fullness = 0.6 }: Kind, index: num
 }
 
 if (HAS_LOOP) for (const [index, kind] of KINDS.entries()) testsOf(kind, index);
+
+/** Two halves in chunks of their own, and the first is gone: the others have to move to the front. */
+function moveChunks(path: string): void {
+  const write = (folder: string, name: string, count: number): void => {
+    const bytes = randomFrom(SEED).bytes(10 * MiB);
+    for (let index = 0; index < count; index += 1) {
+      bytes.writeUInt32LE(index);
+      writeFileSync(join(folder, `${name}-${index}`), bytes);
+    }
+    run('sync', ['-f', folder]);
+  };
+  const shuffle = (folder: string): void => {
+    write(folder, 'first', 30);
+    write(folder, 'second', 20);
+    for (let index = 0; index < 30; index += 1) rmSync(join(folder, `first-${index}`));
+    run('sync', ['-f', folder]);
+    run('btrfs', ['balance', 'start', '-dusage=0', folder]);
+  };
+  run('mkfs.btrfs', ['-q', '-f', path]);
+  mountedBtrfs([path], shuffle, 'rw,nodiscard');
+}
+
+if (HAS_LOOP) {
+  const test = suite('btrfs whose chunks have to move');
+  test('at its minimum', async () => {
+    const content: Content = { kind: 'btrfs', options: [] };
+    const scratch = join(folder, 'chunks');
+    mkdirSync(scratch);
+    const random = randomFrom(SEED);
+    const scene = await makeScene(scratch, {
+      content,
+      filesystem: 'btrfs',
+      size: 900 * MiB,
+      random,
+      change: moveChunks,
+    });
+    const { minimum } = await minimumSize(viewOptions(scene, 0));
+    const moved =
+      (await scratchNeeded(viewOptions(scene, minimum))) - (await scratchNeeded(viewOptions(scene, 900 * MiB)));
+    assert.ok(moved > 10 * MiB, `${moved} bytes lie beyond ${minimum}`);
+    await judgeView(scene, minimum);
+  });
+  test.run();
+}

@@ -47,18 +47,21 @@ export interface SceneWish {
   readonly random: Random;
   /** This part of the volume is filled with more files, and of those the first half is deleted again. */
   readonly fullness?: number;
+  /** Last changes of the volume, as a file of its own. */
+  readonly change?: (path: string) => void;
 }
 
 /** A disk file with one volume full of files, deleted files and noise. `folder`: a folder of its own. */
 export async function makeScene(
   folder: string,
-  { content, filesystem, size, random, fullness }: SceneWish,
+  { content, filesystem, size, random, fullness, change }: SceneWish,
 ): Promise<Scene> {
   const disk = join(folder, `disk, of ${filesystem}.img`);
   emptyFile(disk, OFFSET + size + BEHIND);
   const cut = join(folder, 'volume');
   await makeContent(cut, content, { size, sectorSize: 512, random });
   if (fullness !== undefined) await fillUp(cut, content, { total: size * fullness, random });
+  change?.(cut);
   const files = await listFiles(cut, content);
   const name = nameOf(cut);
   putBack(disk, { offset: OFFSET, length: size }, cut);
