@@ -25,13 +25,20 @@ interface Helper {
   readonly debian: string;
 }
 
-/** None of them is needed to clone: ectype reads all file systems itself. They repair, and they double-check. */
+/** None of them is needed to clone at the same size: ectype reads all file systems itself. They repair, and they resize. */
 const HELPERS: readonly Helper[] = [
   { program: 'e2fsck', use: 'repairs ext2/3/4 before a clone', debian: 'e2fsprogs' },
   { program: 'xfs_repair', use: 'repairs XFS before a clone', debian: 'xfsprogs' },
   { program: 'fsck.fat', use: 'repairs FAT (EFI partitions) before a clone', debian: 'dosfstools' },
   { program: 'ntfsfix', use: 'looks at NTFS without Windows', debian: 'ntfs-3g' },
   { program: 'sgdisk', use: 'repairs damaged partition tables', debian: 'gdisk' },
+  { program: 'qemu-img', use: 'keeps what changes when a file system gets another size', debian: 'qemu-utils' },
+  { program: 'qemu-storage-daemon', use: 'shows a file system at another size', debian: 'qemu-system-common' },
+  { program: 'resize2fs', use: 'changes the size of ext2/3/4', debian: 'e2fsprogs' },
+  { program: 'ntfsresize', use: 'changes the size of NTFS', debian: 'ntfs-3g' },
+  { program: 'xfs_growfs', use: 'makes XFS larger', debian: 'xfsprogs' },
+  { program: 'btrfs', use: 'changes the size of btrfs', debian: 'btrfs-progs' },
+  { program: 'resize.f2fs', use: 'changes the size of F2FS', debian: 'f2fs-tools' },
   { program: 'smartctl', use: 'tells the health of a disk', debian: 'smartmontools' },
 ];
 
@@ -50,7 +57,7 @@ export function doctor(): Health {
       })),
     ],
     usable: essential.every(({ ok }) => ok),
-    install: missing.length > 0 && isDebian() ? `apt-get install ${missing.join(' ')}` : undefined,
+    install: missing.length > 0 && isDebian() ? `apt-get install ${[...new Set(missing)].join(' ')}` : undefined,
   };
 }
 

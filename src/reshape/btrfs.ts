@@ -13,10 +13,6 @@ import type { Minimum, Resizer, Volume } from './resizer.js';
 const SEEDING = 1n << 32n;
 /** The kernel makes no device smaller than this (fs/btrfs/ioctl.c, btrfs_ioctl_resize). */
 const SMALLEST: Bytes = 256 * MiB;
-/** What is moved needs a place before its old one is free: a chunk of data and one of metadata more. */
-const CHUNK: Bytes = 1024 * MiB;
-/** Or this part of a small file system, whose chunks are a tenth of it at most. */
-const CHUNK_SHARE = 1 / 10;
 /** No work of its own while it is mounted: no discards, no balance that was paused. */
 const MOUNT_OPTIONS = 'skip_balance,nodiscard';
 
@@ -40,7 +36,8 @@ export const btrfs: Resizer = {
   },
 };
 
-async function findMinimum({ source, info }: Volume, bench: Workbench): Promise<Minimum> {
+/** It counts whole chunks, and a place to move one to; what they hold is often much less. */
+async function findMinimum({ source }: Volume, bench: Workbench): Promise<Minimum> {
   const { deviceId } = await requireSuperblock(source);
   const purpose = `find out how small ${bench.volume} can be`;
   const { stdout } = await disguised(bench, () =>
@@ -50,11 +47,9 @@ async function findMinimum({ source, info }: Volume, bench: Workbench): Promise<
   );
   const bytes = Number(/^(\d+) bytes/m.exec(stdout)?.[1] ?? Number.NaN);
   if (!Number.isSafeInteger(bytes)) throw programFailed('btrfs', purpose, { status: 0, said: [stdout.trim()] });
-  const margin = 2 * Math.min(CHUNK, info.size * CHUNK_SHARE);
-  const minimum = Math.max(SMALLEST, Math.ceil((bytes + margin) / MiB) * MiB);
   return {
-    minimum: Math.min(minimum, Math.max(SMALLEST, info.size)),
-    reason: 'what btrfs needs for its chunks, and room to move them; never less than 256 MiB',
+    minimum: Math.max(SMALLEST, Math.ceil(bytes / MiB) * MiB),
+    reason: 'its chunks, which `btrfs balance` on the source may make fewer; never less than 256 MiB',
   };
 }
 

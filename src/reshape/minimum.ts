@@ -8,7 +8,8 @@ import { type VolumeOptions, withVolume } from './volume.js';
 
 /** What tools write besides the bytes they move: tables, journals, and 64 KiB around each small change. */
 const FIXED_COST = 64 * MiB;
-const COST_SHARE = 1 / 256;
+/** Of the view: tables and bitmaps have entries for each block, and may be written anew and moved. */
+const costShare = (blockSize: Bytes): number => Math.max(1 / 256, 16 / blockSize);
 
 /**
  * The smallest size that `makeView` takes for this volume; some tools only tell it of a file they may write to, so this
@@ -32,8 +33,8 @@ export function minimumSize(options: VolumeOptions): Promise<Minimum> {
 }
 
 /**
- * Bytes that a view of `size` bytes may take in the scratch folder, at most: what is used beyond the new end has to move,
- * and a share for what the tools write besides. Throws ToolError as `makeView` does.
+ * Bytes that a view of `size` bytes may take in the scratch folder, estimated to the safe side: what is used beyond the new
+ * end has to move, and a share for what the tools write besides. Throws ToolError as `makeView` does.
  */
 export function scratchNeeded(options: VolumeOptions & { readonly size: Bytes }): Promise<Bytes> {
   const { size } = options;
@@ -45,6 +46,6 @@ export function scratchNeeded(options: VolumeOptions & { readonly size: Bytes })
       const beyond = { offset: size, length: source.size - size };
       for await (const { length } of map?.usedExtents(beyond) ?? []) moved += length;
     }
-    return moved + FIXED_COST + Math.ceil(Math.max(size, source.size) * COST_SHARE);
+    return moved + FIXED_COST + Math.ceil(Math.max(size, source.size) * costShare(info.blockSize));
   });
 }

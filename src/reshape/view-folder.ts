@@ -3,7 +3,7 @@
 // and nothing is deleted while anything is still mounted below it.
 
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { lstatSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { scratchUnusable, viewNotRemoved } from '../base/errors/reshape.js';
 import { errnoOf } from '../base/tool-error.js';
@@ -25,14 +25,20 @@ export function makeViewFolder(scratch: string): string {
   }
 }
 
-/** The folders of views in `scratch` whose process is gone. */
+/** The folders of views in `scratch` whose process is gone. What another user has named like that is none. */
 export function abandonedFolders(scratch: string): string[] {
   return namesIn(scratch)
     .filter((name) => {
       const [, pid, start] = NAME.exec(name) ?? [];
       return pid !== undefined && startOf(Number(pid)) !== Number(start);
     })
-    .map((name) => join(scratch, name));
+    .map((name) => join(scratch, name))
+    .filter(isOwnFolder);
+}
+
+function isOwnFolder(path: string): boolean {
+  const stats = lstatSync(path, { throwIfNoEntry: false });
+  return stats?.isDirectory() === true && stats.uid === process.getuid?.();
 }
 
 /**

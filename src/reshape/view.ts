@@ -3,6 +3,7 @@
 
 import { belowMinimum, reshapeUnproven } from '../base/errors/reshape.js';
 import { type Report, silent } from '../base/report.js';
+import { FormatError } from '../base/u64.js';
 import { type Bytes, formatBytes } from '../base/units.js';
 import { identify } from '../filesystem/registry.js';
 import { openSource } from '../source/open.js';
@@ -115,6 +116,10 @@ async function prove(spec: Extract<SourceSpec, { kind: 'overlay' }>, { name, kin
     if (state.kind !== 'clean' && !(kind === 'ntfs' && state.kind === 'dirty')) {
       throw reshapeUnproven(name, kind, state.reason);
     }
+    await plugin.openAllocationMap(view, info); // its checksums and counters
+  } catch (error) {
+    if (!(error instanceof FormatError)) throw error;
+    throw reshapeUnproven(name, kind, error.message);
   } finally {
     await view.close();
   }
