@@ -11,6 +11,7 @@ import { copy } from '../engine/copy.js';
 import { type Executor, inlineExecutor } from '../engine/executor.js';
 import { createLedger } from '../engine/ledger.js';
 import { createTally } from '../engine/tally.js';
+import type { VolumeCopy } from '../engine/volume-copy.js';
 import type { TargetEnd } from '../location/ends.js';
 import { overlaps } from '../map/extent.js';
 import { excludedBytes, type PlannedVolume } from '../plan/clone-plan.js';
@@ -217,13 +218,15 @@ async function copyVolumes(
 function countedOf({ layout }: PreparedClone, placed: readonly PlacedVolume[]): Counted[] {
   return placed.map(({ volume }, index) => ({
     name: volume.name,
-    total: totalOf(layout.volumes[index]) ?? volume.map.grid.size,
+    total: totalOf(volume, layout.volumes[index]),
     tally: volume.tally,
   }));
 }
 
-function totalOf(volume: PlannedVolume | undefined): Bytes | undefined {
-  return volume?.kept ? 0 : volume?.used;
+/** Bytes that will be dealt with: none of a volume that is kept, nor of unallocated space. */
+function totalOf({ map, discardFree }: VolumeCopy, planned: PlannedVolume | undefined): Bytes {
+  if (planned) return planned.kept ? 0 : planned.used;
+  return discardFree ? 0 : map.grid.size;
 }
 
 function secondsSince(start: number): number {

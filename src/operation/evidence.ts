@@ -99,8 +99,8 @@ export async function gatherEvidence(
   left: { readonly sourceTokens: readonly (string | undefined)[]; readonly witnesses: readonly KnownWitness[] },
 ): Promise<Evidence[]> {
   const evidence: Evidence[] = [];
-  for (const [index, { targetExtent, sourceExtent }] of layout.volumes.entries()) {
-    const place = { offset: targetExtent.offset, size: sourceExtent.length };
+  for (const [index, { targetExtent }] of layout.volumes.entries()) {
+    const place = { offset: targetExtent.offset, size: targetExtent.length };
     evidence.push({
       sourceToken: left.sourceTokens[index],
       targetToken: forensic ? undefined : await tokenAt(target.medium, place),

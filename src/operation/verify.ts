@@ -2,6 +2,7 @@
 // What a clone leaves out must read as zeros: that is worked out anew from the source, by the options of the clone.
 // Invariant: both are opened for reading only.
 
+import { viewsDiffer } from '../base/errors/reshape.js';
 import { diskAndPartition } from '../base/errors/usage.js';
 import type { Amounts, Report } from '../base/report.js';
 import type { Bytes } from '../base/units.js';
@@ -13,16 +14,17 @@ import { createTally } from '../engine/tally.js';
 import type { VolumeCopy } from '../engine/volume-copy.js';
 import { openTargetToRead, resolve, type SourceEnd } from '../location/ends.js';
 import { parseLocation } from '../location/location.js';
-import { everythingUsed } from '../map/allocation-map.js';
+import { everythingUsed, without } from '../map/allocation-map.js';
 import { BLOCK_SIZE } from '../map/block-map.js';
 import type { Extent } from '../map/extent.js';
 import { memoryBlockMap } from '../map/memory-block-map.js';
 import type { Allocation } from '../plan/allocation.js';
-import { type CopyLayout, excludedBytes, planLayout } from '../plan/clone-plan.js';
+import { type CopyLayout, excludedBytes, type PlannedVolume, planLayout } from '../plan/clone-plan.js';
 import { leavesOut, withExclusions } from '../plan/exclusions.js';
 import { refuseSameMedium } from '../plan/guard.js';
 import { type DiskReport, inspectDisk, inspectForensic, inspectSingle } from '../plan/inspect.js';
 import type { LayoutMode, WantedSize } from '../plan/layout/types.js';
+import { unstableIn } from '../reshape/unstable.js';
 import { memoryTarget } from '../source/memory.js';
 import { readOnlyTarget } from '../source/read-only.js';
 import { sliceSource } from '../source/slice.js';
@@ -140,15 +142,15 @@ async function compareLayout(
   layout: CopyLayout,
   { source: { medium }, target, options }: { source: SourceEnd; target: SourceEnd; options: VerifyOptions },
 ): Promise<VerifyResult> {
+  const volumes: Compared[] = [];
+  for (const planned of layout.volumes) {
+    const { name, sourceExtent, targetExtent, view } = planned;
+    const volume = view ?? sliceSource(medium, sourceExtent, `${medium.name} ${name}`);
+    const allocation = await stablePart(planned, target.place.name);
+    volumes.push(compared(volume, { target: target.medium, extent: targetExtent, name, allocation }));
+  }
   const placed = [
-    ...layout.volumes.map(({ name, sourceExtent, targetExtent, allocation, view }) =>
-      compared(view ?? sliceSource(medium, sourceExtent, `${medium.name} ${name}`), {
-        target: target.medium,
-        extent: targetExtent,
-        name,
-        allocation,
-      }),
-    ),
+    ...volumes,
     ...layout.pieces.map(({ name, offset, bytes }) =>
       compared(memoryTarget(bytes, name), {
         target: target.medium,
@@ -168,6 +170,16 @@ async function compareLayout(
 function inspectSource({ place, medium, identity }: SourceEnd, { forensic }: VerifyOptions): Promise<DiskReport> {
   if (place.scope === 'volume') return inspectSingle(medium, identity, place.name);
   return (forensic ? inspectForensic : inspectDisk)(medium, identity);
+}
+
+/** What a view made anew has to have in common with the clone. */
+async function stablePart(planned: PlannedVolume, target: string): Promise<Pick<Allocation, 'map' | 'wiped'>> {
+  const { name, view, allocation, report, sourceExtent, targetExtent } = planned;
+  if (!view || sourceExtent.length === targetExtent.length) return allocation;
+  const kind = report.filesystem?.kind ?? '';
+  const unstable = await unstableIn(view, kind);
+  if (unstable === 'all') throw viewsDiffer(name, kind, target);
+  return { ...allocation, map: without(allocation.map, unstable) };
 }
 
 interface Compared {

@@ -95,6 +95,7 @@ export const SAMPLES: Readonly<Record<string, readonly ToolError[]>> = {
     partition.noSuchPartition(2, [1]),
     partition.noSuchPartition(1, []),
   ],
+  viewsDiffer: [reshape.viewsDiffer('partition 2 "root"', 'btrfs', '/dev/sdb')],
   scratchTooSmall: [
     reshape.scratchTooSmall('partition 2 "root"', '/var/lib/ectype/scratch', { needed: 3 * GiB, free: GiB }),
   ],

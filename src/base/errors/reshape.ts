@@ -26,6 +26,15 @@ export function scratchTooSmall(
   });
 }
 
+export function viewsDiffer(volume: string, kind: string, target: string): ToolError {
+  return new ToolError({
+    code: 'filesystem.views-differ',
+    message: `${volume} (${kind}) has another size on ${target}, and no two views of it are alike: they cannot be compared`,
+    hint: 'Use clone --verify, which checks the target against the digests of what was written there',
+    details: { volume, kind, target },
+  });
+}
+
 /** `said`: the last lines of what the program printed. */
 export function programFailed(
   program: string,
