@@ -37,7 +37,7 @@ export interface WatchOptions {
 }
 
 const LOOK_MS = 10_000;
-/** After a failure: what is printed next is worth having. */
+/** After a failure: what is printed next tells more of it. */
 const AFTERMATH_MS = 1500;
 /** A screen that has not changed for so long waits for something. */
 const SETTLED_MS = 30_000;
@@ -55,12 +55,15 @@ export async function watchBoot(machine: Machine, options: WatchOptions): Promis
   const steps: string[] = [];
   const screen = createScreenWatch(machine);
   const found = new AbortController();
+  const failures: string[] = [];
   const finding = await new Promise<Finding>((resolve, reject) => {
     machine.console?.setEncoding('utf8').on('data', (text: string) => {
       for (const sighting of watch.feed(text)) {
         if (sighting.kind === 'login') return resolve({ evidence: 'login prompt', saw: 'a login prompt' });
-        if (sighting.kind === 'failure') resolve({ evidence: 'boot failure', saw: sighting.what });
-        else tell(sighting.what, { steps, report: options.report });
+        if (sighting.kind === 'step') tell(sighting.what, { steps, report: options.report });
+        else if (failures.push(sighting.what) === 1) {
+          setTimeout(() => resolve({ evidence: 'boot failure', saw: failures.join('; ') }), AFTERMATH_MS);
+        }
       }
     });
     machine.ended.then(() => resolve({ evidence: 'machine ended', saw: 'it switched itself off' }), reject);
@@ -71,7 +74,6 @@ export async function watchBoot(machine: Machine, options: WatchOptions): Promis
   }).finally(() => found.abort());
   const seconds = (performance.now() - start) / 1000;
   const booted = finding.evidence === 'login prompt';
-  if (finding.evidence === 'boot failure') await sleep(AFTERMATH_MS);
   const wanted = (!booted || options.alwaysPicture) && finding.evidence !== 'machine ended';
   if (wanted) await saveScreen(machine.control, options.screenshot);
   const screenshot = wanted ? options.screenshot : undefined;
