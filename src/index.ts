@@ -3,6 +3,7 @@
 export type { Amounts, Report, ReportEvent, VolumeAmounts } from './base/report.js';
 export { silent } from './base/report.js';
 export { type ErrorFamily, EXIT_STATUS, ToolError } from './base/tool-error.js';
+export { type BootProof, type ProveOptions, proveBoot } from './operation/boot.js';
 export { clone } from './operation/clone.js';
 export type {
   CloneOptions,

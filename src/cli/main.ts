@@ -4,6 +4,7 @@
 
 import { readFileSync } from 'node:fs';
 import { Builtins, Cli, type CommandClass } from 'clipanion';
+import { BootCommand } from './commands/boot.js';
 import { CloneCommand } from './commands/clone.js';
 import { DisksCommand } from './commands/disks.js';
 import { DoctorCommand } from './commands/doctor.js';
@@ -17,6 +18,7 @@ const COMMANDS: readonly CommandClass[] = [
   InspectCommand,
   CloneCommand,
   VerifyCommand,
+  BootCommand,
   DoctorCommand,
   Builtins.HelpCommand,
   Builtins.VersionCommand,

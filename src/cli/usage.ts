@@ -11,12 +11,22 @@ const VALUES: Readonly<Record<string, string>> = {
   '--detect': 'hash|compare',
   '--layout': 'MODE',
   '--size': 'N=SIZE',
-  '--scratch': 'FOLDER',
   '--overwrite-target': 'ID',
   '--sector-size': 'BYTES',
   '--rescue-retries': 'N',
   '--rescue-time': 'DURATION',
   '--mapfile': 'FILE',
+  '--prove-boot-time': 'DURATION',
+  '--time-limit': 'DURATION',
+  '--console': 'serial',
+  '--screenshot': 'FILE',
+  '--after': 'DURATION',
+  '--firmware': 'auto|uefi|bios',
+  '--bus': 'sata|virtio|nvme',
+  '--accel': 'kvm|tcg',
+  '--memory': 'SIZE',
+  '--cpus': 'N',
+  '--scratch': 'FOLDER',
 };
 
 /** Widest name of an option with its value; clipanion aligns the descriptions to the longest. */
@@ -52,7 +62,7 @@ function longestValue(text: string): number {
   return Math.max('#0'.length, ...found);
 }
 
-const COMMANDS = ['clone', 'disks', 'doctor', 'inspect', 'verify'];
+const COMMANDS = ['boot', 'clone', 'disks', 'doctor', 'inspect', 'verify'];
 
 /** What clipanion throws for words it does not understand, as an error like all others. */
 export function usageError(error: unknown, words: readonly string[]): ToolError {

@@ -151,6 +151,7 @@ async function bringUpToDate(context: Run): Promise<CloneRunResult> {
     excludedBytes: excludedBytes(prepared.layout),
     verified,
     warnings,
+    boot: undefined,
     unreadable,
   };
 }

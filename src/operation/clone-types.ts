@@ -13,6 +13,7 @@ import type { DiskReport } from '../plan/inspect.js';
 import type { LayoutMode, WantedSize } from '../plan/layout/types.js';
 import type { DetectMode, Trust } from '../plan/trust.js';
 import type { CommittedRun, KeptArrangement } from '../state/record.js';
+import type { BootProof } from './boot.js';
 
 export interface CloneOptions {
   /** A disk, a raw image file, or a partition ("/dev/sda#2", "/dev/sda2"). */
@@ -35,6 +36,8 @@ export interface CloneOptions {
   readonly sizes?: ReadonlyMap<number, WantedSize> | undefined;
   /** Folder for what the resizing of file systems moves; default: in the state folder. */
   readonly scratch?: string | undefined;
+  /** Starts the target in a virtual machine at the end, behind an overlay: see boot. For whole disks. */
+  readonly proveBoot?: BootWish | undefined;
   /** Goes on over unreadable sectors of the source. */
   readonly rescue?: RescueWish | undefined;
   /** Serial number, path or GUID of the disk that may be overwritten whatever it holds. */
@@ -49,6 +52,11 @@ export interface CloneOptions {
   readonly confirm: (plan: ClonePlan) => Promise<boolean>;
   readonly report: Report;
   readonly signal: AbortSignal;
+}
+
+export interface BootWish {
+  /** How long to wait for a login prompt. Default five minutes. */
+  readonly timeoutMs?: number | undefined;
 }
 
 export interface RescueWish {
@@ -124,6 +132,8 @@ export interface CloneRunResult {
   /** Bytes read again and found right; undefined unless verification was asked for. */
   readonly verified: Bytes | undefined;
   readonly warnings: readonly string[];
+  /** What was seen when the target was started; undefined unless that was asked for. */
+  readonly boot: BootProof | undefined;
   /** What could not be read of the source; undefined if there is nothing of that kind. The exit status is then 8. */
   readonly unreadable: Unreadable | undefined;
 }

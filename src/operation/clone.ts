@@ -3,9 +3,9 @@
 
 import { existsSync } from 'node:fs';
 import { emptyMedium } from '../base/errors/device.js';
+import { bootNeedsDisk } from '../base/errors/machine.js';
 import { notConfirmed } from '../base/errors/safety.js';
 import { diskAndPartition } from '../base/errors/usage.js';
-import type { Bytes } from '../base/units.js';
 import { type Executor, workersFor } from '../engine/executor.js';
 import {
   absentFile,
@@ -22,9 +22,8 @@ import {
 } from '../location/ends.js';
 import { parseLocation } from '../location/location.js';
 import type { Extent } from '../map/extent.js';
-import { fateOf } from '../plan/arrangement.js';
-import { type CopyLayout, excludedBytes, layoutOf, planLayout, plannedDisk } from '../plan/clone-plan.js';
-import { excludedFacts, leavesOut, withExclusions } from '../plan/exclusions.js';
+import { type CopyLayout, planLayout } from '../plan/clone-plan.js';
+import { leavesOut, withExclusions } from '../plan/exclusions.js';
 import {
   isOurStandby,
   refuseLackOfRoom,
@@ -41,15 +40,10 @@ import { aroundHoles } from '../source/around.js';
 import { stateFolder } from '../state/folder.js';
 import { armedExtents } from '../state/marker.js';
 import { arrangeEnds, scratchFolder } from './arrange-ends.js';
+import { proveBoot } from './boot.js';
 import { runClone } from './clone-run.js';
-import type {
-  CloneOptions,
-  ClonePlan,
-  CloneResult,
-  CloneRunResult,
-  PlannedVolumeFacts,
-  PreparedClone,
-} from './clone-types.js';
+import type { CloneOptions, CloneResult, CloneRunResult, PreparedClone } from './clone-types.js';
+import { bytesOf, describePlan, isThere } from './describe-plan.js';
 import { lastWritten } from './evidence.js';
 import { type Histories, historiesOf } from './histories.js';
 import { refuseMapfile } from './mapfile-place.js';
@@ -61,11 +55,20 @@ export async function clone(options: CloneOptions): Promise<CloneResult> {
   cleanLeftovers(scratchFolder(options.scratch)); // of runs that were killed
   // Threads take a moment to start, and it passes while both ends are looked at.
   const workers = options.dryRun ? undefined : workersFor(expectedSize(source.path));
+  let result: CloneResult;
   try {
-    return await cloneFrom(await resolve(source), options, workers);
+    result = await cloneFrom(await resolve(source), options, workers);
   } finally {
     await workers?.close();
   }
+  return options.proveBoot && result.run ? withProof(result, options) : result;
+}
+
+/** Starts the target, which nothing claims any more. That it does not start is part of the result, not an error. */
+async function withProof(result: CloneResult, options: CloneOptions): Promise<CloneResult> {
+  const { report, signal, proveBoot: wish, target, scratch } = options;
+  const boot = await proveBoot({ disk: target, timeoutMs: wish?.timeoutMs, scratch, report, signal });
+  return { ...result, run: result.run && { ...result.run, boot } };
 }
 
 async function cloneFrom(
@@ -74,6 +77,7 @@ async function cloneFrom(
   workers: Executor | undefined,
 ): Promise<CloneResult> {
   const targetPlace = await resolveTarget(options.target);
+  if (options.proveBoot && sourcePlace.scope === 'volume') throw bootNeedsDisk(options.target);
   if (targetPlace && sourcePlace.scope !== targetPlace.scope)
     throw diskAndPartition(sourcePlace.name, targetPlace.name);
   if (targetPlace) refuseSameMedium(sourcePlace.path, targetPlace.path);
@@ -228,62 +232,6 @@ async function runOn(
   }
 }
 
-/** Files get their key when they are made. */
-function isThere({ identity }: SourceEnd | TargetEnd): boolean {
-  return identity.key !== '';
-}
-
-/** Bytes that the clone reads and writes at most. */
-function bytesOf({ volumes, pieces }: CopyLayout): Bytes {
-  const used = volumes.reduce((sum, volume) => sum + volume.used, 0);
-  return pieces.reduce((sum, { bytes }) => sum + bytes.length, used);
-}
-
 function isTargetEnd(end: SourceEnd | TargetEnd): end is TargetEnd {
   return 'write' in end.medium;
-}
-
-function describePlan(
-  { source, sourceReport, layout, trust, scope, forensic }: PreparedClone,
-  { target, content, standby }: { target: SourceEnd | TargetEnd; content: TargetContent; standby: boolean },
-): ClonePlan {
-  const volumes = layout.volumes.map((volume, index): PlannedVolumeFacts => {
-    const decided = trust.volumes[index];
-    return {
-      name: volume.name,
-      content: volume.content,
-      source: volume.sourceExtent,
-      target: volume.targetExtent,
-      fate: fateOf(volume.sourceExtent, volume.targetExtent),
-      method: volume.allocation.method,
-      methodReason: volume.allocation.reason,
-      used: volume.used,
-      excluded: excludedFacts(volume.allocation.excluded),
-      detect: decided?.mode ?? 'first',
-      detectReason: decided?.reason ?? '',
-      touched: decided?.touched ?? false,
-    };
-  });
-  return {
-    source: { ...plannedDisk(source.identity), path: source.place.name, size: source.medium.size },
-    target: {
-      ...plannedDisk(target.identity),
-      path: target.place.name,
-      size: target.medium.size,
-      exists: isThere(target),
-      content: content.summary,
-      losses: content.losses,
-      blank: content.blank,
-      standby: standby && volumes.every(({ touched }) => !touched),
-      unfinished: content.armed,
-    },
-    scope,
-    forensic,
-    layout: { source: layoutOf(sourceReport), before: layoutOf(content.report), after: layout.parts },
-    volumes,
-    excludedBytes: excludedBytes(layout),
-    bytesToRead: bytesOf(layout),
-    lastRun: trust.lineage?.committed,
-    warnings: layout.warnings,
-  };
 }

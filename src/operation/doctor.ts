@@ -1,7 +1,9 @@
 // Checks the machine: the native part, the state folder, and the programs that our advice refers to.
 
 import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
-import { delimiter, dirname, join } from 'node:path';
+import { dirname } from 'node:path';
+import { findProgram } from '../device/program.js';
+import { findUefi } from '../machine/firmware.js';
 import { binding } from '../native/binding.js';
 import { stateFolder } from '../state/folder.js';
 
@@ -23,6 +25,8 @@ interface Helper {
   readonly program: string;
   readonly use: string;
   readonly debian: string;
+  /** Where it is, if it is no program. */
+  readonly find?: () => string | undefined;
 }
 
 /** None of them is needed to clone at the same size: ectype reads all file systems itself. They repair, and they resize. */
@@ -40,11 +44,13 @@ const HELPERS: readonly Helper[] = [
   { program: 'btrfs', use: 'changes the size of btrfs', debian: 'btrfs-progs' },
   { program: 'resize.f2fs', use: 'changes the size of F2FS', debian: 'f2fs-tools' },
   { program: 'smartctl', use: 'tells the health of a disk', debian: 'smartmontools' },
+  { program: 'qemu-system-x86_64', use: 'starts disks in a virtual machine (boot)', debian: 'qemu-system-x86' },
+  { program: 'OVMF', use: 'UEFI for that virtual machine', debian: 'ovmf', find: () => findUefi()?.code },
 ];
 
 export function doctor(): Health {
   const essential = [nativeCheck(), stateCheck()];
-  const helpers = HELPERS.map((helper) => ({ helper, path: find(helper.program) }));
+  const helpers = HELPERS.map((helper) => ({ helper, path: (helper.find ?? findProgram)(helper.program) }));
   const missing = helpers.filter(({ path }) => path === undefined).map(({ helper }) => helper.debian);
   return {
     checks: [
@@ -89,12 +95,6 @@ function rootCheck(): Check {
     ok: root,
     detail: root ? 'disks can be opened' : 'only files and disks of this user can be opened',
   };
-}
-
-/** Administrators' programs lie in sbin, which is not on everybody's PATH. */
-function find(program: string): string | undefined {
-  const folders = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/sbin', '/usr/local/sbin'];
-  return folders.map((folder) => join(folder, program)).find((path) => existsSync(path));
 }
 
 function isDebian(): boolean {

@@ -2,9 +2,9 @@
 // Invariant: a program dies with us, even when we are killed; so nothing goes on writing into a view that nobody owns.
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { delimiter } from 'node:path';
 import { programFailed, programMissing, programTooSlow, reshapeInterrupted } from '../base/errors/reshape.js';
+import { findProgram, searchPath } from '../device/program.js';
 
 /** Every program of this layer, with its Debian package. */
 export const PACKAGES = {
@@ -87,9 +87,9 @@ export function startProgram(
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
 ): ChildProcess {
-  const path = find(program);
+  const path = findProgram(program);
   if (path === undefined) throw programMissing(program, PACKAGES[program]);
-  const guard = find('setpriv');
+  const guard = findProgram('setpriv');
   const words = guard === undefined ? [path, ...args] : [guard, '--pdeathsig', 'KILL', path, ...args];
   return spawn(words[0] ?? path, words.slice(1), {
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -125,15 +125,4 @@ export function lastLines(stderr: string, stdout: string): string[] {
       .filter((line) => line !== '');
   const errors = linesOf(stderr);
   return (errors.length > 0 ? errors : linesOf(stdout)).slice(-LAST_LINES);
-}
-
-/** Administrators' programs lie in sbin, which is not on everybody's PATH. */
-function searchPath(): string[] {
-  return [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/sbin', '/usr/local/sbin'].filter(Boolean);
-}
-
-function find(program: string): string | undefined {
-  return searchPath()
-    .map((folder) => join(folder, program))
-    .find((path) => existsSync(path));
 }

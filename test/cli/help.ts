@@ -8,7 +8,7 @@ import { scratchFolder } from '../support/scratch.js';
 
 const scratch = scratchFolder();
 const cli = ectype(scratch);
-const COMMANDS = ['clone', 'disks', 'doctor', 'inspect', 'verify'];
+const COMMANDS = ['boot', 'clone', 'disks', 'doctor', 'inspect', 'verify'];
 
 test('--version is the package version', () => {
   const { version }: { version: string } = JSON.parse(readFileSync('package.json', 'utf8'));

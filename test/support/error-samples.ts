@@ -4,6 +4,7 @@ import * as afterMove from '../../src/base/errors/after-move.js';
 import * as device from '../../src/base/errors/device.js';
 import * as filesystem from '../../src/base/errors/filesystem.js';
 import * as layout from '../../src/base/errors/layout.js';
+import * as machine from '../../src/base/errors/machine.js';
 import * as partition from '../../src/base/errors/partition.js';
 import * as places from '../../src/base/errors/partition-places.js';
 import * as reshape from '../../src/base/errors/reshape.js';
@@ -99,6 +100,22 @@ export const SAMPLES: Readonly<Record<string, readonly ToolError[]>> = {
   scratchTooSmall: [
     reshape.scratchTooSmall('partition 2 "root"', '/var/lib/ectype/scratch', { needed: 3 * GiB, free: GiB }),
   ],
+  bootNeedsDisk: [machine.bootNeedsDisk('/dev/sda#2')],
+  cannotStartSectors: [
+    machine.cannotStartSectors('/dev/sda', 4096, 'virtual SATA disks have 512', 'Use --bus nvme or --bus virtio'),
+  ],
+  noDisplay: [machine.noDisplay()],
+  unfinishedDisk: [machine.unfinishedDisk('/dev/sdb')],
+  uefiMissing: [machine.uefiMissing('/dev/sda')],
+  lacksMemory: [machine.lacksMemory({ wanted: 2 * GiB, available: GiB })],
+  machineFailed: [
+    machine.machineFailed('disk.img', { status: 1, said: ['no such device.'] }),
+    machine.machineFailed('disk.img', { status: 'SIGSEGV', said: [] }),
+  ],
+  machineRefuses: [machine.machineRefuses('screendump', 'the machine has ended')],
+  bootFailed: [machine.bootFailed('/dev/sdb', 'the kernel panicked', {})],
+  bootUnproven: [machine.bootUnproven('/dev/sdb', 'no login prompt on the serial console in 5 min 0 s', {})],
+  bootInterrupted: [machine.bootInterrupted('/dev/sdb')],
   programMissing: [reshape.programMissing('resize2fs', 'e2fsprogs')],
   programFailed: [
     reshape.programFailed('resize2fs', 'resize partition 2 "root"', {

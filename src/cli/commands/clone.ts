@@ -3,6 +3,7 @@ import { EXIT_STATUS } from '../../base/tool-error.js';
 import type { RescueWish } from '../../operation/clone-types.js';
 import { BaseCommand, parseNumbers, parseSectorSize } from '../base-command.js';
 import { parseLayout } from '../layout-options.js';
+import { parseProveBoot } from '../prove-boot-options.js';
 
 export class CloneCommand extends BaseCommand {
   static override paths = [['clone']];
@@ -29,7 +30,8 @@ export class CloneCommand extends BaseCommand {
       was unreadable is listed, and written to a mapfile in the format of GNU ddrescue.
 
       Exit status: 0 done; 2 wrong usage; 3 refused, nothing was written; 4 a disk failed; 5 a file system cannot be
-      copied as it is; 7 verification found differences; 8 done, but parts of the source were unreadable; 130 stopped
+      copied as it is; 7 verification found differences, or
+      the target does not start; 8 done, but parts of the source were unreadable; 130 stopped
       (run it again: it goes on).
     `,
     examples: [
@@ -63,6 +65,12 @@ export class CloneCommand extends BaseCommand {
     description: 'hash: read the source, trust the block map where it can be trusted; compare: read both sides',
   });
   verify = Option.Boolean('--verify', false, { description: 'Read the target again at the end and check every block' });
+  proveBoot = Option.Boolean('--prove-boot', false, {
+    description: 'Start the target in a virtual machine at the end; see ectype boot --help',
+  });
+  proveBootTime = Option.String('--prove-boot-time', {
+    description: 'With --prove-boot: how long to wait for a login prompt; default 5m',
+  });
   rescue = Option.Boolean('--rescue', false, { description: 'Go on over unreadable sectors of the source' });
   rescueRetries = Option.String('--rescue-retries', {
     description: 'With --rescue: passes over bad sectors; default 1',
@@ -87,6 +95,7 @@ export class CloneCommand extends BaseCommand {
     const layout = await parseLayout(this);
     const detect = await this.#detect();
     const rescue = await this.#rescue();
+    const proveBoot = await parseProveBoot(this.proveBoot, this.proveBootTime);
     const { report, close } = reporter({ json: this.json, quiet: this.quiet, ...this.context });
     try {
       const result = await this.withSignal((signal) =>
@@ -103,6 +112,7 @@ export class CloneCommand extends BaseCommand {
           excludePageFiles: this.excludePageFiles,
           verify: this.verify,
           rescue,
+          proveBoot,
           overwriteTarget: this.overwriteTarget,
           dryRun: this.dryRun,
           assumeYes: this.yes,
@@ -119,6 +129,12 @@ export class CloneCommand extends BaseCommand {
       if (this.json)
         this.printJson(result.run ? { event: 'result', ...result.run } : { event: 'plan', ...result.plan });
       else this.print(result.run ? resultText(result.plan, result.run) : planText(result.plan));
+      const boot = result.run?.boot;
+      if (boot && !boot.booted) {
+        const { bootFailure, consoleText } = await import('../report/boot-failure.js');
+        if (!this.json && !this.quiet) this.context.stderr.write(consoleText(boot));
+        throw bootFailure(this.target, boot);
+      }
       return result.run?.unreadable ? EXIT_STATUS.incomplete : 0;
     } finally {
       close();

@@ -35,7 +35,7 @@ export function reporter({ json, quiet, stdout, stderr }: ReporterOptions): Repo
       if (event.event === 'phase') {
         show?.end();
         stalled.phase(event.message);
-        if (event.phase === 'rescue' && !quiet) say(event.message);
+        if ((event.phase === 'rescue' || event.phase === 'boot') && !quiet) say(event.message);
       }
       if (event.event === 'progress') {
         show?.progress(event);

@@ -17,6 +17,8 @@ export function resultText({ source, target, scope }: ClonePlan, run: CloneRunRe
     lines.push(`Left out: ${formatBytes(run.excludedBytes)} of page, hibernation and swap files are zeros there.`);
   if (run.verified !== undefined)
     lines.push(`Verified: ${formatBytes(run.verified)} were read again from the target and are right.`);
+  if (run.boot?.booted)
+    lines.push(`It starts: ${run.boot.saw} after ${formatDuration(run.boot.seconds)} in a virtual machine.`);
   if (run.unreadable) lines.push(...rescueText(run.unreadable));
   lines.push(...run.warnings.map((warning) => `warning: ${warning}`));
   const twins = scope === 'disk' && source.kind !== 'file' && target.kind !== 'file';
