@@ -3,6 +3,7 @@
 import * as afterMove from '../../src/base/errors/after-move.js';
 import * as device from '../../src/base/errors/device.js';
 import * as filesystem from '../../src/base/errors/filesystem.js';
+import * as identity from '../../src/base/errors/identity.js';
 import * as partition from '../../src/base/errors/partition.js';
 import * as reshape from '../../src/base/errors/reshape.js';
 import * as run from '../../src/base/errors/run.js';
@@ -116,6 +117,11 @@ export const SAMPLES: Readonly<Record<string, readonly ToolError[]>> = {
   viewNotRemoved: [reshape.viewNotRemoved('/var/tmp/ectype-view-1-2-abc', 'something is mounted there')],
   overlayDamaged: [reshape.overlayDamaged('/var/tmp/changes', 'its entries do not fit')],
   reshapeInterrupted: [reshape.reshapeInterrupted('partition 2 "root"')],
+  twinOfWindows: [identity.twinOfWindows('/dev/sda', ['partition 3 "Basic data": /Windows/System32'])],
+  newIdUnsupported: [identity.newIdUnsupported('partition 2', 'btrfs', 'it lies on 2 devices')],
+  newIdUnproven: [
+    identity.newIdUnproven('partition 2', 'xfs', { wanted: '0b2c91a4-7d1e-4f8a-9a53-6f1d2c3b4a59', found: '' }),
+  ],
   interrupted: [run.interrupted()],
   interruptedUntouched: [run.interruptedUntouched()],
   sourceChangedEarly: [run.sourceChangedEarly('source.img')],
