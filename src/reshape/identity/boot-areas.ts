@@ -37,7 +37,7 @@ export async function referencesInBootAreas(
     const bytes = Buffer.alloc(Math.min(extent.length, LONGEST_AREA));
     await disk.read(bytes, extent.offset);
     const count = find(bytes).length;
-    const why = `boot code that names an old ID (${count} times) and cannot be changed in place; install the boot loader anew`;
+    const why = `boot code that names old IDs in ${count} places and cannot be changed in place; install the boot loader anew`;
     if (count > 0) unresolved.push({ volume: name, place: 'boot code', why });
     if (extent.offset === 0 && bytes.subarray(0, BOOT_CODE).includes('GRUB')) {
       const reason = 'its image is compressed: if it has a UUID built in, run grub-install on the twin; most have none';

@@ -82,14 +82,18 @@ async function exfatPatches(volume: Source, id: Buffer): Promise<readonly Patch[
   return patches;
 }
 
-/** The backup lies behind the last cluster or in the last sector of the volume; tools differ. */
+/** The backup lies behind the last cluster, or in the last sector of the partition; tools differ, and some write both. */
 async function ntfsPatches(volume: Source, id: Buffer): Promise<readonly Patch[]> {
   const boot = parseNtfs(await readAt(volume, 0, BOOT_SECTOR_LENGTH));
   if (!boot) throw new FormatError('no NTFS boot sector');
-  const { sectorSize, totalSectors, serial } = boot;
-  const places = new Set([0, totalSectors * sectorSize, (Math.floor(volume.size / sectorSize) - 1) * sectorSize]);
-  const isSame = (bytes: Buffer): boolean => parseNtfs(bytes)?.serial === serial;
-  return patchesAt(volume, { places: [...places], at: AT.ntfs, id, isSame });
+  const { sectorSize, totalSectors, serial, clusterSize } = boot;
+  const places = [0];
+  // What remains of a partition is less than a cluster and a sector; a view that shrank is longer than its partition.
+  const behind = Math.min(clusterSize / sectorSize + 1, Math.floor(volume.size / sectorSize) - totalSectors);
+  for (let index = 0; index < behind; index += 1) places.push((totalSectors + index) * sectorSize);
+  const last = (Math.floor(volume.size / sectorSize) - 1) * sectorSize;
+  if (!places.includes(last)) places.push(last);
+  return patchesAt(volume, { places, at: AT.ntfs, id, isSame: (bytes) => parseNtfs(bytes)?.serial === serial });
 }
 
 async function swapPatches(volume: Source, id: Buffer): Promise<readonly Patch[]> {

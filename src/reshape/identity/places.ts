@@ -22,15 +22,21 @@ const SYSTEM = [
   '/etc/mkinitcpio.d/*.preset',
   '/etc/systemd/system/*.mount',
   '/etc/systemd/system/*.swap',
+  '/etc/udev/rules.d/*.rules',
+  '/etc/uswsusp.conf',
+  '/etc/lilo.conf',
+  '/etc/zipl.conf',
 ];
 
 /** Below /boot, which may be a volume of its own. */
 const BOOT = [
   '/grub/grub.cfg',
   '/grub/custom.cfg',
+  '/grub/*/load.cfg',
   '/grub/grubenv',
   '/grub2/grub.cfg',
   '/grub2/custom.cfg',
+  '/grub2/*/load.cfg',
   '/grub2/grubenv',
   '/loader/loader.conf',
   '/loader/entries/*.conf',

@@ -17,11 +17,15 @@ export interface Replacement {
   readonly bytes: Buffer;
 }
 
-/** Everything that gets another ID: the disk, its partitions, its volumes. `old`: the source as it is. */
+/**
+ * Everything that gets another ID: the disk, its partitions, its volumes. `old`: the source as it is. Of two volumes with the
+ * same ID a reference means the first: nobody can tell which one was meant.
+ */
 export function renamesOf(old: DiskIds, { diskId, partitionIds, volumes }: TwinIdentity): Rename[] {
   const renames: Rename[] = [];
   const add = (from: string, to: string | undefined): void => {
-    if (from !== '' && to !== undefined && to.length === from.length) renames.push({ from, to });
+    const isNew = !renames.some((known) => known.from.toLowerCase() === from.toLowerCase());
+    if (from !== '' && to?.length === from.length && isNew) renames.push({ from, to });
   };
   add(old.table?.id ?? '', diskId || undefined);
   for (const { number, id } of old.table?.partitions ?? []) add(id, partitionIds[number]);
