@@ -183,6 +183,7 @@ if (HAS_LOOP) {
     const esp = await shown(disk, 1, { withIds: false });
     assert.is(placesChanged(esp), total(esp.found));
     assert.equal(esp.found.rewritten.map(({ path }) => path).sort(), [
+      '/EFI/Linux/linux.efi',
       '/EFI/debian/grub.cfg',
       '/EFI/debian/grubx64.efi',
       '/loader/entries/linux.conf',

@@ -2,6 +2,7 @@
 
 import { chmodSync, mkdirSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { MiB } from '../../src/base/units.js';
 
 /** When all of it was written. */
 export const WHEN: Date = new Date('2020-02-02T02:02:02Z');
@@ -54,14 +55,14 @@ export function fillSystem(root: string, ids: Ids): void {
 }
 
 /** A program as small as can be, with a configuration built in. */
-function program(text: string, { signed }: { signed: boolean }): Buffer {
-  const bytes = Buffer.alloc(5000);
+function program(text: string, { signed, at = 4500 }: { signed: boolean; at?: number }): Buffer {
+  const bytes = Buffer.alloc(at + 1000);
   bytes.writeUInt32LE(64, 0x3c);
   bytes.write('PE\0\0', 64, 'latin1');
   bytes.writeUInt16LE(0x20b, 88);
   bytes.writeUInt32LE(16, 88 + 108);
   bytes.writeUInt32LE(signed ? 100 : 0, 88 + 112 + 36);
-  bytes.write(text, 4500, 'latin1');
+  bytes.write(text, at, 'latin1');
   return bytes;
 }
 
@@ -70,5 +71,7 @@ export function fillEsp(root: string, ids: Ids): void {
   put(root, '/EFI/debian/grub.cfg', stub);
   put(root, '/EFI/debian/grubx64.efi', program(stub, { signed: false }));
   put(root, '/EFI/debian/shimx64.efi', program(stub, { signed: true }));
+  // A kernel is searched in pieces of 4 MiB; this ID lies in two of them.
+  put(root, '/EFI/Linux/linux.efi', program(`root=UUID=${ids.root} ro`, { signed: false, at: 4 * MiB - 25 }));
   put(root, '/loader/entries/linux.conf', `options root=PARTUUID=${ids.rootPartition}\n`);
 }

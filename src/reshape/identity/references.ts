@@ -118,7 +118,10 @@ async function searchText(search: Search, path: string, found: Found): Promise<v
 async function searchProgram(search: Search, path: string, found: Found): Promise<void> {
   const { volume, name, files } = search;
   const file = await files.find(path);
-  if (!file || file.size > LONGEST_PROGRAM) return;
+  if (!file) return; // a folder
+  if (file.size > LONGEST_PROGRAM) {
+    return void found.unresolved.push({ volume: name, place: path, why: 'it is too long for a boot program' });
+  }
   const replacements = await findInPieces(search, file);
   if (replacements.length === 0) return;
   if (!(await isSigned(volume, file))) return take(search, { path, file, replacements }, found);
