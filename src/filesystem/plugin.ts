@@ -101,4 +101,9 @@ export interface FilesystemPlugin {
    * not in a form that is understood. Throws FormatError if the metadata contradicts itself.
    */
   findFile?(volume: Source, info: FilesystemInfo, path: string): Promise<FoundFile | undefined>;
+  /**
+   * The names in a folder, through no symbolic link; "." and ".." may be among them. Undefined: there is none, or it is not
+   * in a form that is understood. Throws FormatError if the metadata contradicts itself.
+   */
+  listFolder?(volume: Source, info: FilesystemInfo, path: string): Promise<readonly string[] | undefined>;
 }

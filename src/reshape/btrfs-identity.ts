@@ -1,4 +1,4 @@
-// Gives a btrfs in a view another name for a while: the kernel must never see two devices of the same file system.
+// Gives a btrfs in a view another name, for a while or for good: the kernel must never see two devices of the same one.
 // Invariant: only the superblocks change; tree blocks bear the metadata UUID, which stays. Undone, every byte is as before.
 // Format: btrfs on-disk format documentation (Superblock); the same that `btrfstune -m` and `-M` do.
 
@@ -24,19 +24,24 @@ export interface Identity {
 /** Replaces the fsid by a random one, in every superblock. */
 export async function disguise(path: string): Promise<{ own: Identity; temporary: Buffer }> {
   const temporary = randomBytes(UUID_LENGTH);
+  return { own: await rename(path, temporary), temporary };
+}
+
+/** Replaces the fsid in every superblock; returns what was there. Throws FormatError. */
+export async function rename(path: string, fsid: Buffer): Promise<Identity> {
   let own: Identity | undefined;
   await eachSuperblock(path, (raw) => {
     own ??= identityOf(raw);
     if (!fsidOf(raw).equals(own.fsid)) return false;
     setIdentity(raw, {
-      fsid: temporary,
+      fsid,
       metadataUuid: own.hasMetadataUuid ? own.metadataUuid : own.fsid,
       hasMetadataUuid: true,
     });
     return true;
   });
   if (!own) throw new FormatError('no btrfs superblock');
-  return { own, temporary };
+  return own;
 }
 
 /** Puts the own identity back, also into superblocks that the kernel has made meanwhile. */

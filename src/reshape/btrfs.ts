@@ -53,7 +53,8 @@ async function findMinimum({ source }: Volume, bench: Workbench): Promise<Minimu
   };
 }
 
-async function disguised<T>({ path }: Workbench, work: () => Promise<T>): Promise<T> {
+/** Runs `work` while the file system in the view bears another name. */
+export async function disguised<T>({ path }: Pick<Workbench, 'path'>, work: () => Promise<T>): Promise<T> {
   const names = await disguise(path);
   const result = await work();
   await restore(path, names);

@@ -4,7 +4,7 @@ import { type Bytes, MiB } from '../base/units.js';
 import { identify } from '../filesystem/registry.js';
 import { withOverlay } from './overlay.js';
 import type { Minimum } from './resizer.js';
-import { type VolumeOptions, withVolume } from './volume.js';
+import { demandResizer, type VolumeOptions, withVolume } from './volume.js';
 
 /** What tools write besides the bytes they move: tables, journals, and 64 KiB around each small change. */
 const FIXED_COST = 64 * MiB;
@@ -17,8 +17,9 @@ const costShare = (blockSize: Bytes): number => Math.max(1 / 256, 16 / blockSize
  */
 export function minimumSize(options: VolumeOptions): Promise<Minimum> {
   const { source: base, scratch, signal } = options;
-  return withVolume(options, async ({ volume, resizer }) => {
-    const { minimum } = resizer;
+  return withVolume(options, async (open) => {
+    const { volume } = open;
+    const { minimum } = demandResizer(open);
     if (minimum.by === 'reading') return minimum.find(volume);
     const found: Minimum[] = [];
     const overlay = await withOverlay(
@@ -38,9 +39,11 @@ export function minimumSize(options: VolumeOptions): Promise<Minimum> {
  */
 export function scratchNeeded(options: VolumeOptions & { readonly size: Bytes }): Promise<Bytes> {
   const { size } = options;
-  return withVolume(options, async ({ volume: { source, info } }) => {
+  return withVolume(options, async (open) => {
+    const { source, info } = open.volume;
     let moved = 0;
     if (size < info.size) {
+      demandResizer(open);
       const { recognised } = await identify(source);
       const map = await recognised?.plugin.openAllocationMap(source, info);
       const beyond = { offset: size, length: source.size - size };

@@ -10,13 +10,13 @@ import { openSource } from '../source/open.js';
 import type { Source, SourceSpec } from '../source/types.js';
 import { type Overlay, type Workbench, withOverlay } from './overlay.js';
 import type { Minimum, Resizer, Volume } from './resizer.js';
-import { type VolumeOptions, withVolume } from './volume.js';
+import { demandResizer, type VolumeOptions, withVolume } from './volume.js';
 
 /** Changes the volume at `bench.path`; throws ToolError. */
 export type Step = (bench: Workbench) => Promise<void>;
 
 export interface ViewOptions extends VolumeOptions {
-  /** New size in bytes: whole sectors. */
+  /** Size in bytes: whole sectors. The present one is possible for every file system. */
   readonly size: Bytes;
   /** Of the disk the view is for. */
   readonly sectorSize: Bytes;
@@ -47,8 +47,10 @@ export interface View {
 export async function makeView(options: ViewOptions): Promise<View> {
   const { size, sectorSize, source: base, scratch, signal, report = silent } = options;
   if (size % sectorSize !== 0) throw new Error(`internal error: ${size} bytes are not whole sectors of ${sectorSize}`);
-  return withVolume(options, async ({ volume, resizer }) => {
-    await refuseImpossible(volume, resizer, size);
+  return withVolume(options, async (open) => {
+    const { volume } = open;
+    const resizer = isSameSize(volume, size) ? undefined : demandResizer(open);
+    if (resizer) await refuseImpossible(volume, resizer, size);
     report({ event: 'phase', phase: 'inspect', message: `prepare ${volume.name} at ${formatBytes(size)}` });
     const overlay = await withOverlay(
       { base, volume: volume.name, size: Math.max(base.length, size), scratch, signal },
@@ -67,7 +69,6 @@ export async function makeView(options: ViewOptions): Promise<View> {
 
 /** What can be known before anything is started. */
 async function refuseImpossible(volume: Volume, { accept, minimum }: Resizer, size: Bytes): Promise<void> {
-  if (isSameSize(volume, size)) return;
   await accept?.(volume, size);
   if (size < volume.info.size && minimum.by === 'reading') refuseBelow(await minimum.find(volume), volume, size);
 }
@@ -77,11 +78,11 @@ function refuseBelow(found: Minimum, { name, kind }: Volume, wanted: Bytes): voi
 }
 
 async function reshape(
-  { volume, resizer, bench }: { volume: Volume; resizer: Resizer; bench: Workbench },
+  { volume, resizer, bench }: { volume: Volume; resizer: Resizer | undefined; bench: Workbench },
   { size, before = [], after = [] }: ViewOptions,
 ): Promise<void> {
   for (const step of before) await step(bench);
-  if (!isSameSize(volume, size)) {
+  if (resizer) {
     const { minimum } = resizer;
     if (size < volume.info.size && minimum.by === 'tool') refuseBelow(await minimum.find(volume, bench), volume, size);
     await resizer.resize(volume, bench, size);
@@ -89,9 +90,9 @@ async function reshape(
   for (const step of after) await step(bench);
 }
 
-/** Less than a block more is no other size. */
-function isSameSize({ info }: Volume, size: Bytes): boolean {
-  return size >= info.size && size < info.size + info.blockSize;
+/** Less than a block more is no other size; nor is that of the partition, even where the file system does not fill it. */
+function isSameSize({ info, source }: Volume, size: Bytes): boolean {
+  return size === source.size || (size >= info.size && size < info.size + info.blockSize);
 }
 
 function specOf({ spec, name }: Source): SourceSpec {

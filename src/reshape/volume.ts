@@ -26,16 +26,16 @@ export interface VolumeOptions {
 
 export interface OpenVolume {
   readonly volume: Volume;
-  readonly resizer: Resizer;
+  /** Undefined: nothing gives it another size. */
+  readonly resizer: Resizer | undefined;
 }
 
-/** Opens it for `use`, and closes it. Throws ToolError: another kind, not clean, damaged, or nothing resizes it. */
+/** Opens it for `use`, and closes it. Throws ToolError: another kind, not clean, or damaged. */
 export async function withVolume<T>(options: VolumeOptions, use: (open: OpenVolume) => Promise<T>): Promise<T> {
   const { source: base, filesystem: kind, signal } = options;
   const name = options.name ?? `${base.path} at ${base.offset}`;
   if (signal?.aborted) throw reshapeInterrupted(name);
   const resizer = resizerOf(kind);
-  if (!resizer) throw resizeUnsupported(name, kind, whyNot(kind));
   const disk = openDiskSource(base.path);
   try {
     const source = sliceSource(disk, base, name);
@@ -46,6 +46,12 @@ export async function withVolume<T>(options: VolumeOptions, use: (open: OpenVolu
   } finally {
     await disk.close();
   }
+}
+
+/** Throws `filesystem.resize-unsupported` if there is none. */
+export function demandResizer({ volume: { name, kind }, resizer }: OpenVolume): Resizer {
+  if (!resizer) throw resizeUnsupported(name, kind, whyNot(kind));
+  return resizer;
 }
 
 async function soundVolume(source: Source, { name, kind }: { name: string; kind: string }): Promise<Volume> {

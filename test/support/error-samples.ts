@@ -3,6 +3,7 @@
 import * as afterMove from '../../src/base/errors/after-move.js';
 import * as device from '../../src/base/errors/device.js';
 import * as filesystem from '../../src/base/errors/filesystem.js';
+import * as identity from '../../src/base/errors/identity.js';
 import * as layout from '../../src/base/errors/layout.js';
 import * as machine from '../../src/base/errors/machine.js';
 import * as partition from '../../src/base/errors/partition.js';
@@ -152,6 +153,11 @@ export const SAMPLES: Readonly<Record<string, readonly ToolError[]>> = {
   noRoomForRecord: [places.noRoomForRecord('partition 5', 2048)],
   outsideContainer: [places.outsideContainer('partition 6', { first: 8192, last: 10239 }, { first: 2048, last: 9215 })],
   typeUnknownToGpt: [places.typeUnknownToGpt('partition 2', '0xa5')],
+  twinOfWindows: [identity.twinOfWindows('/dev/sda', ['partition 3 "Basic data": /Windows/System32'])],
+  newIdUnsupported: [identity.newIdUnsupported('partition 2', 'btrfs', 'it lies on 2 devices')],
+  newIdUnproven: [
+    identity.newIdUnproven('partition 2', 'xfs', { wanted: '0b2c91a4-7d1e-4f8a-9a53-6f1d2c3b4a59', found: '' }),
+  ],
   interrupted: [run.interrupted()],
   interruptedUntouched: [run.interruptedUntouched()],
   sourceChangedEarly: [run.sourceChangedEarly('source.img')],

@@ -23,7 +23,7 @@ import { run } from './run.js';
 import { emptyFile } from './sample-disk.js';
 
 /** Where the volume lies; behind it there is more of the disk. */
-const OFFSET = 7 * MiB;
+export const OFFSET = 7 * MiB;
 const BEHIND = 5 * MiB;
 /** Reads of this length begin anywhere but at sectors, blocks and clusters. */
 const ODD_PIECE = 3 * MiB + 333;
@@ -106,8 +106,16 @@ export interface Judged {
   readonly overlayBytes: number;
 }
 
-/** Makes the view, reads it into a plain file, and judges that: sound, all files there. The source is as it was. */
-export async function judgeView(scene: Scene, wanted: number, options: Partial<ViewOptions> = {}): Promise<Judged> {
+/**
+ * Makes the view, reads it into a plain file, and judges that: sound, all files there. The source is as it was.
+ * `look` sees the file, too.
+ */
+export async function judgeView(
+  scene: Scene,
+  wanted: number,
+  options: Partial<ViewOptions> = {},
+  look: (dump: string) => void = () => {},
+): Promise<Judged> {
   const view = await makeView({ ...viewOptions(scene, wanted), ...options });
   const dump = join(scene.scratch, 'dump');
   try {
@@ -117,6 +125,7 @@ export async function judgeView(scene: Scene, wanted: number, options: Partial<V
     await view.close();
   }
   const digest = digestOf(dump);
+  look(dump);
   checkContent(dump, scene.content);
   assert.is(nameOf(dump), scene.name);
   if (scene.content.kind !== 'swap') assert.equal(await listFiles(dump, scene.content), scene.files);

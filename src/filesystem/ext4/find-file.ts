@@ -1,4 +1,4 @@
-// Finds a file by its path, for the few files that exclusions ask for: the fstab, and the swap files it names.
+// Finds a file by its path, for the few files that are asked for: the fstab, the swap files it names, boot loaders' files.
 // Invariant: bounded work; directories that are longer than any root directory is are not searched, links not followed.
 // Source: kernel Documentation/filesystems/ext4/directory.rst. Index blocks look like empty entries, so that all blocks
 // can be read in a row.
@@ -21,14 +21,8 @@ const LARGE_BLOCK = 65536;
 
 /** Throws FormatError. */
 export async function findFile(volume: Source, superblock: Superblock, path: string): Promise<FoundFile | undefined> {
-  demandTrustworthy(volume, superblock);
-  let inode = await readInode(volume, superblock, ROOT_INODE);
-  for (const name of path.split('/').filter((part) => part !== '')) {
-    const number = await lookUp(volume, superblock, { directory: inode, name: Buffer.from(name) });
-    if (number === undefined) return undefined;
-    inode = await readInode(volume, superblock, number);
-  }
-  if (inode.format !== 'regular' || !inode.map) return undefined;
+  const inode = await inodeAt(volume, superblock, path);
+  if (inode?.format !== 'regular' || !inode.map) return undefined;
   return {
     size: inode.size,
     owner: inode.owner,
@@ -38,40 +32,71 @@ export async function findFile(volume: Source, superblock: Superblock, path: str
   };
 }
 
+/** Names in a directory, "." and ".." among them. Undefined: there is none, or it is not searched. Throws FormatError. */
+export async function listFolder(volume: Source, superblock: Superblock, path: string): Promise<string[] | undefined> {
+  const directory = await inodeAt(volume, superblock, path);
+  if (!directory || !isSearched(directory)) return undefined;
+  const names: string[] = [];
+  for await (const { name } of entriesOf(volume, superblock, directory)) names.push(name.toString());
+  return names;
+}
+
+async function inodeAt(volume: Source, superblock: Superblock, path: string): Promise<CheckedInode | undefined> {
+  demandTrustworthy(volume, superblock);
+  let inode = await readInode(volume, superblock, ROOT_INODE);
+  for (const part of path.split('/').filter((each) => each !== '')) {
+    const number = await lookUp(volume, superblock, { directory: inode, name: Buffer.from(part) });
+    if (number === undefined) return undefined;
+    inode = await readInode(volume, superblock, number);
+  }
+  return inode;
+}
+
+function isSearched({ format, map, size }: CheckedInode): boolean {
+  return format === 'directory' && map !== undefined && size <= LONGEST_DIRECTORY;
+}
+
 async function lookUp(
   volume: Source,
   superblock: Superblock,
   { directory, name }: { directory: CheckedInode; name: Buffer },
 ): Promise<number | undefined> {
-  if (directory.format !== 'directory' || !directory.map || directory.size > LONGEST_DIRECTORY) return undefined;
+  if (!isSearched(directory)) return undefined;
+  for await (const entry of entriesOf(volume, superblock, directory)) if (name.equals(entry.name)) return entry.inode;
+  return undefined;
+}
+
+interface Entry {
+  readonly inode: number;
+  /** Of a buffer that the next block overwrites. */
+  readonly name: Buffer;
+}
+
+async function* entriesOf(volume: Source, superblock: Superblock, directory: CheckedInode): AsyncGenerator<Entry> {
   const extents = await readFileExtents(volume, superblock, directory);
   const block = Buffer.alloc(superblock.blockSize);
   for (let position = 0; position + block.length <= directory.size; position += block.length) {
     await readFromFile(volume, { size: directory.size, extents }, { into: block, position });
-    const found = entryIn(block, name, directory);
-    if (found !== undefined) return found;
+    yield* entriesIn(block, directory);
   }
-  return undefined;
 }
 
-/** The inode that `name` has in this block of a directory. */
-function entryIn(block: Buffer, name: Buffer, directory: CheckedInode): number | undefined {
+function* entriesIn(block: Buffer, directory: CheckedInode): Generator<Entry> {
   for (let at = 0; at + ENTRY.name <= block.length; ) {
     const length = entryLength(block, at);
     if (length < ENTRY.name || at + length > block.length) {
-      if (at === 0 && length === 0) return undefined; // a hole
+      if (at === 0 && length === 0) return; // a hole
       throw new FormatError(`inode ${directory.number}: impossible directory entry`);
     }
     const inode = block.readUInt32LE(at + ENTRY.inode);
     // Its upper half is a file type, or zero in the first format: names have 255 bytes at most.
     const nameLength = block.readUInt8(at + ENTRY.nameLength);
     const start = at + ENTRY.name;
-    if (inode !== 0 && nameLength <= length - ENTRY.name && name.equals(block.subarray(start, start + nameLength))) {
-      return inode;
+    if (inode !== 0 && nameLength > 0 && nameLength <= length - ENTRY.name) {
+      yield { inode, name: block.subarray(start, start + nameLength) };
     }
     at += length;
   }
-  return undefined;
 }
 
 /** Blocks of 64 KiB are longer than 16 bits can say. */

@@ -10,7 +10,7 @@ import { unknownOwners } from '../claims.js';
 import type { FilesystemInfo, FilesystemPlugin } from '../plugin.js';
 import { openMap } from './allocation-map.js';
 import { kindOf } from './features.js';
-import { findFile } from './find-file.js';
+import { findFile, listFolder } from './find-file.js';
 import { ownersOf } from './owners.js';
 import { stateOf } from './state.js';
 import { readSuperblock, type Superblock } from './superblock.js';
@@ -47,6 +47,9 @@ export const ext4: FilesystemPlugin = {
   },
   async findFile(volume, _info, path) {
     return findFile(volume, await demandSuperblock(volume), path);
+  },
+  async listFolder(volume, _info, path) {
+    return listFolder(volume, await demandSuperblock(volume), path);
   },
 };
 

@@ -24,8 +24,14 @@ const Short = { count: 0, wideCount: 1, parent: 2 } as const;
 /** Behind the length of a name lies the place that it would have in a block. */
 const ShortEntry = { nameLength: 0, name: 3 } as const;
 
+export interface DirectoryEntry {
+  readonly name: Buffer;
+  /** Its inode's number; throws FormatError if that is impossible. */
+  inode(): number;
+}
+
 /** `bytes` are all that the directory has. */
-export function nameInInode(superblock: Superblock, bytes: Buffer, name: Buffer): number | undefined {
+export function* entriesInInode(superblock: Superblock, bytes: Buffer): Generator<DirectoryEntry> {
   if (bytes.length < Short.parent) throw damaged();
   // If one of the numbers needs 64 bits, all of them have so many.
   const width = bytes.readUInt8(Short.wideCount) === 0 ? 4 : 8;
@@ -38,19 +44,17 @@ export function nameInInode(superblock: Superblock, bytes: Buffer, name: Buffer)
     const number = end + typeLength(superblock);
     at = number + width;
     if (end === start || at > bytes.length) throw damaged();
-    if (name.equals(bytes.subarray(start, end))) {
-      return width === 4 ? bytes.readUInt32BE(number) : readU64BE(bytes, number);
-    }
+    const inode = (): number => (width === 4 ? bytes.readUInt32BE(number) : readU64BE(bytes, number));
+    yield { name: bytes.subarray(start, end), inode };
   }
-  return undefined;
 }
 
 /** `only`: the directory has no other blocks. */
-export function nameInBlock(
+export function* entriesInBlock(
   superblock: Superblock,
   block: Buffer,
-  { name, only }: { name: Buffer; only: boolean },
-): number | undefined {
+  { only }: { only: boolean },
+): Generator<DirectoryEntry> {
   const version = superblock.version === 5 ? 5 : 4;
   const magic = block.readUInt32BE(0);
   const hasIndex = only && magic === ONLY_BLOCK[version];
@@ -62,12 +66,12 @@ export function nameInBlock(
     if (length === 0 || length % UNIT !== 0 || at + length > end) throw damaged();
     if (block.readUInt16BE(at + length - TAG) !== at) throw damaged();
     const start = at + Entry.name;
-    if (nameLength > 0 && name.equals(block.subarray(start, start + nameLength))) {
-      return readU64BE(block, at + Entry.inode);
+    const place = at + Entry.inode;
+    if (nameLength > 0) {
+      yield { name: block.subarray(start, start + nameLength), inode: () => readU64BE(block, place) };
     }
     at += length;
   }
-  return undefined;
 }
 
 /** Without a name: it is unused. */

@@ -7,7 +7,7 @@ import { FormatError } from '../../base/u64.js';
 import type { Source } from '../../source/types.js';
 import type { FilesystemInfo, FilesystemPlugin } from '../plugin.js';
 import { openMap } from './allocation-map.js';
-import { findFile } from './find-file.js';
+import { findFile, listFolder } from './find-file.js';
 import { stateOf } from './state.js';
 import { readSuperblock, type Superblock } from './superblock.js';
 import { tokenOf } from './token.js';
@@ -39,6 +39,10 @@ export const xfs: FilesystemPlugin = {
 
   async findFile(volume, _info, path) {
     return findFile(volume, await demandSuperblock(volume), path);
+  },
+
+  async listFolder(volume, _info, path) {
+    return listFolder(volume, await demandSuperblock(volume), path);
   },
 };
 
