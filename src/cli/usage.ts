@@ -10,6 +10,7 @@ const VALUES: Readonly<Record<string, string>> = {
   '--only': 'NUMBERS',
   '--detect': 'hash|compare',
   '--layout': 'MODE',
+  '--identity': 'keep|new',
   '--size': 'N=SIZE',
   '--overwrite-target': 'ID',
   '--sector-size': 'BYTES',

@@ -10,11 +10,13 @@ import type { LayoutMode, WantedSize } from '../plan/layout/types.js';
 import { stateFolder } from '../state/folder.js';
 import type { CloneRecord } from '../state/record.js';
 import { type Arranged, arrange, STAYS } from './arrange.js';
+import type { IdentityMode } from './identity.js';
 
 export interface ArrangementWish {
   readonly only?: readonly number[] | undefined;
   readonly layout?: LayoutMode | undefined;
   readonly sizes?: ReadonlyMap<number, WantedSize> | undefined;
+  readonly identity?: IdentityMode | undefined;
   readonly forensic?: boolean;
   readonly keepExcluded?: boolean;
   readonly excludePageFiles?: boolean;
@@ -29,6 +31,7 @@ interface ArrangedEnds {
   readonly sourceReport: DiskReport;
   readonly target: SourceEnd | TargetEnd;
   readonly lineages: readonly CloneRecord[];
+  readonly mayDraw: boolean;
 }
 
 const SMALLEST_SECTOR = 512;
@@ -36,14 +39,20 @@ const SMALLEST_SECTOR = 512;
 /** Copies of every byte, and of failing disks, are made as the source lies there. Throws as `arrange` does. */
 export async function arrangeEnds(
   wish: ArrangementWish,
-  { source, sourceReport, target, lineages }: ArrangedEnds,
+  { source, sourceReport, target, lineages, mayDraw }: ArrangedEnds,
 ): Promise<Arranged> {
-  const { layout, sizes = new Map(), forensic, rescue, only, signal } = wish;
+  const { layout, sizes = new Map(), identity = 'keep', forensic, rescue, only, signal } = wish;
   const other = forensic ? '--forensic' : rescue ? '--rescue' : undefined;
   if (other !== undefined) {
-    const option = sizes.size > 0 ? '--size' : layout !== undefined && layout !== 'same' ? '--layout' : undefined;
-    if (option)
-      throw contradictingOptions(option, other, `Leave ${option} out: with ${other} nothing changes its place`);
+    const asked = {
+      '--size': sizes.size > 0,
+      '--layout': (layout ?? 'same') !== 'same',
+      '--identity new': identity === 'new',
+    };
+    const option = Object.entries(asked).find(([, isAsked]) => isAsked)?.[0];
+    if (option) {
+      throw contradictingOptions(option, other, `Leave ${option} out: with ${other} everything stays as it is`);
+    }
     return STAYS;
   }
   const sectorSize = target.medium.sectorSize ?? wish.sectorSize ?? sourceReport.sectorSize ?? SMALLEST_SECTOR;
@@ -55,6 +64,8 @@ export async function arrangeEnds(
     layout,
     sizes,
     leaveOut: leavesOut(wish),
+    identity,
+    mayDraw,
     lineages,
     scratch: scratchFolder(wish.scratch),
     signal,

@@ -20,6 +20,7 @@ import { minimumSize } from '../reshape/minimum.js';
 import type { Minimum } from '../reshape/resizer.js';
 import { makeFolder } from '../state/folder.js';
 import type { CloneRecord, KeptArrangement } from '../state/record.js';
+import { type IdentityMode, twinIdentity } from './identity.js';
 import { baseExtent } from './views.js';
 
 export interface ArrangeOptions {
@@ -30,6 +31,9 @@ export interface ArrangeOptions {
   readonly layout: LayoutMode | undefined;
   readonly sizes: ReadonlyMap<number, WantedSize>;
   readonly leaveOut: boolean;
+  readonly identity: IdentityMode;
+  /** False for verification: what was never drawn is no use there. */
+  readonly mayDraw: boolean;
   /** What is known of the target: the same wish as before has the same outcome. */
   readonly lineages: readonly CloneRecord[];
   readonly scratch: string;
@@ -52,14 +56,26 @@ export const STAYS: Arranged = { arrangement: UNMOVED, kept: undefined };
 export async function arrange(options: ArrangeOptions): Promise<Arranged> {
   const { report, layout, sizes } = options;
   if (sizes.size > 0 && !report.table) throw optionNeedsDisks('--size');
-  const stays = layout === undefined || layout === 'same';
-  if (stays && sizes.size === 0 && sameSectors(options) && fitsAsItIs(options)) return STAYS;
+  const isSame = layout === undefined || layout === 'same';
+  const stays = isSame && sizes.size === 0 && sameSectors(options) && fitsAsItIs(options);
   const wish = wishOf(options);
   const known = options.lineages.find(({ arrangement }) => arrangement?.wish === wish)?.arrangement;
-  if (known) return { arrangement: fromKept(known), kept: known };
-  const arrangement = report.table ? await arrangeTable(options, report.table) : await arrangeSingle(options);
-  if (arrangement.places.size === 0) return STAYS;
+  const placed = known ? fromKept(known) : stays ? UNMOVED : await places(options);
+  const arrangement = options.identity === 'new' ? await asTwin(placed, options) : placed;
+  if (arrangement.places.size === 0 && !arrangement.identity) return STAYS;
   return { arrangement, kept: toKept(arrangement, wish) };
+}
+
+function places(options: ArrangeOptions): Promise<Arrangement> {
+  const { table } = options.report;
+  return table ? arrangeTable(options, table) : arrangeSingle(options);
+}
+
+async function asTwin(arrangement: Arrangement, options: ArrangeOptions): Promise<Arrangement> {
+  const { source, report, lineages, mayDraw } = options;
+  const { identity, kept } = await twinIdentity({ source: source.medium, report, lineages, mayDraw });
+  const notes = kept.map(({ volume, place, why }) => `${volume} (${place}) keeps its ID: ${why}`);
+  return { ...arrangement, identity, notes: [...arrangement.notes, ...notes] };
 }
 
 function sameSectors({ report, target }: ArrangeOptions): boolean {
@@ -80,7 +96,7 @@ function fitsAsItIs({ report, target, only, layout }: ArrangeOptions): boolean {
 }
 
 /** Everything that the outcome follows from, but not how full the volumes are. */
-function wishOf({ report, target, only, layout, sizes, leaveOut }: ArrangeOptions): string {
+function wishOf({ report, target, only, layout, sizes, leaveOut, identity }: ArrangeOptions): string {
   const volumes = report.volumes.map((volume) => [
     volume.partition?.number ?? WITHOUT_TABLE,
     volume.extent.offset,
@@ -90,20 +106,20 @@ function wishOf({ report, target, only, layout, sizes, leaveOut }: ArrangeOption
   ]);
   const facts = { volumes, table: report.table?.kind ?? '', from: report.sectorSize ?? 0, to: target.sectorSize };
   const digest = new DigestStream();
-  for (const part of [facts, target.size, only ?? 'all', layout ?? 'default', [...sizes], leaveOut]) {
+  for (const part of [facts, target.size, only ?? 'all', layout ?? 'default', [...sizes], leaveOut, identity]) {
     digest.add(Buffer.from(JSON.stringify(part)));
   }
   return digest.finish().toString('hex');
 }
 
-function toKept({ places, container }: Arrangement, wish: string): KeptArrangement {
+function toKept({ places, container, identity }: Arrangement, wish: string): KeptArrangement {
   const listed = [...places].map(([number, extent]) => ({ number, ...extent }));
-  return { wish, places: listed, ...(container ? { container } : {}) };
+  return { wish, places: listed, ...(container ? { container } : {}), ...(identity ? { identity } : {}) };
 }
 
 function fromKept({ places, container }: KeptArrangement): Arrangement {
   const pairs = places.map(({ number, offset, length }): [number, Extent] => [number, { offset, length }]);
-  return { places: new Map(pairs), container, notes: [] };
+  return { ...UNMOVED, places: new Map(pairs), container };
 }
 
 /** A volume without a table spans what it is given; what cannot grow stays as it is. */
@@ -126,7 +142,7 @@ async function arrangeSingle(options: ArrangeOptions): Promise<Arrangement> {
 
 function only({ partition }: VolumeReport, length: Bytes): Arrangement {
   const places = new Map([[partition?.number ?? WITHOUT_TABLE, { offset: 0, length }]]);
-  return { places, container: undefined, notes: [] };
+  return { ...UNMOVED, places };
 }
 
 function flexibility({ partition, filesystem }: VolumeReport): Flexibility {
@@ -218,6 +234,7 @@ function partitionOf(volume: VolumeReport, minima: ReadonlyMap<number, Bytes>): 
 
 function fromLayout({ placements, containers, notes }: Layout): Arrangement {
   return {
+    ...UNMOVED,
     places: new Map(placements.map(({ number, extent }) => [number, extent])),
     container: containers.length === 1 ? containers[0]?.extent : undefined,
     notes: notes.map(({ message }) => message),

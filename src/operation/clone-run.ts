@@ -13,8 +13,10 @@ import { createLedger } from '../engine/ledger.js';
 import { createTally } from '../engine/tally.js';
 import type { VolumeCopy } from '../engine/volume-copy.js';
 import type { TargetEnd } from '../location/ends.js';
-import { overlaps } from '../map/extent.js';
 import { excludedBytes, type PlannedVolume } from '../plan/clone-plan.js';
+import { inspectDisk, inspectSingle } from '../plan/inspect.js';
+import { equalIds } from '../reshape/identity/equal-ids.js';
+import type { References } from '../reshape/identity/references.js';
 import { targetFolder } from '../state/lineages.js';
 import { lockTarget } from '../state/lock.js';
 import type { CloneOptions, CloneRunResult, PreparedClone } from './clone-types.js';
@@ -53,7 +55,7 @@ export async function runClone(
     const viewed = await viewLayout({ ...planned, target, kept: keptVolumes(planned, before), report, signal });
     try {
       const prepared = { ...planned, layout: viewed.layout };
-      return await runSession(folder, { prepared, before, notes: viewed.notes, target, options, inline });
+      return await runSession(folder, { prepared, before, ...viewed, target, options, inline });
     } finally {
       await viewed.close();
     }
@@ -95,6 +97,7 @@ interface Run {
   readonly before: SourceState;
   /** What is worth knowing about the views. */
   readonly notes: readonly string[];
+  readonly references: References | undefined;
   readonly target: TargetEnd;
   readonly options: CloneOptions;
   readonly session: Session;
@@ -143,6 +146,7 @@ async function bringUpToDate(context: Run): Promise<CloneRunResult> {
   const busy = session.armed && prepared.scope === 'disk' ? target.medium.rereadTable() : undefined;
   const warnings = [...context.notes];
   if (busy !== undefined) warnings.push(`the kernel still shows the old partitions of ${target.place.name} (${busy})`);
+  warnings.push(...(await sharedIds(prepared, target)));
   const unreadable = await rescue?.finish(warnings);
   return {
     seconds: secondsSince(start),
@@ -151,23 +155,33 @@ async function bringUpToDate(context: Run): Promise<CloneRunResult> {
     excludedBytes: excludedBytes(prepared.layout),
     verified,
     warnings,
+    references: context.references,
     boot: undefined,
     unreadable,
   };
 }
 
-/**
- * A volume whose view would be made from what the source held last time is on the target already. Where the marker would
- * cover part of it, that part must be known; so such a volume is kept only if nothing else can arm the target.
- */
-function keptVolumes({ layout, trust, armed, arrangement }: PreparedClone, before: SourceState): boolean[] {
+/** Of a twin: what still makes it look like its source, by the IDs that both disks show now. */
+async function sharedIds(
+  { twin, sourceReport }: PreparedClone,
+  { medium, identity, place }: TargetEnd,
+): Promise<string[]> {
+  if (!twin) return [];
+  const inspectTarget =
+    place.scope === 'disk' ? inspectDisk(medium, identity) : inspectSingle(medium, identity, place.name);
+  return equalIds(sourceReport, await inspectTarget).map(
+    ({ what, id, first }) =>
+      `source and target still share an ID (${first || what}: ${id}): do not attach both to one computer`,
+  );
+}
+
+/** A volume whose view would be made from what the source held last time is on the target already. */
+function keptVolumes({ layout, trust, arrangement, twin }: PreparedClone, before: SourceState): boolean[] {
   const isSameWish = arrangement !== undefined && trust.lineage?.arrangement?.wish === arrangement.wish;
-  const isAlone = layout.volumes.length === 1 && layout.pieces.length === 0;
   return layout.volumes.map(({ sourceExtent, targetExtent }, index) => {
     const token = trust.volumes[index]?.record?.sourceToken;
     const isSame = token !== undefined && token === before.tokens[index];
-    const isFree = isAlone || !armed.some((extent) => overlaps(extent, targetExtent));
-    return isSameWish && isSame && isFree && sourceExtent.length !== targetExtent.length;
+    return isSameWish && isSame && (twin !== undefined || sourceExtent.length !== targetExtent.length);
   });
 }
 
@@ -178,10 +192,11 @@ async function copyAndStage(
 ): Promise<Staged> {
   const stop = reportProgress(counted, context.options.report);
   try {
-    // The marker will cover what a failing source may not give a second time.
-    const early = context.rescue && (await stageHeld(placed, context.inline));
+    // The marker will cover what a failing source may not give a second time, and what of the target is its own source.
+    const isLost = context.rescue || context.prepared.layout.volumes.some(({ kept }) => kept);
+    const early = isLost && (await stageHeld(placed, context.inline));
     await copyVolumes(context, placed);
-    return early ?? (await stageHeld(placed, context.inline));
+    return early || (await stageHeld(placed, context.inline));
   } finally {
     stop();
   }

@@ -12,8 +12,11 @@ import type { ExcludedFacts } from '../plan/exclusions.js';
 import type { DiskReport } from '../plan/inspect.js';
 import type { LayoutMode, WantedSize } from '../plan/layout/types.js';
 import type { DetectMode, Trust } from '../plan/trust.js';
+import type { References } from '../reshape/identity/references.js';
 import type { CommittedRun, KeptArrangement } from '../state/record.js';
 import type { BootProof } from './boot.js';
+import type { IdentityMode } from './identity.js';
+import type { Twin } from './views.js';
 
 export interface CloneOptions {
   /** A disk, a raw image file, or a partition ("/dev/sda#2", "/dev/sda2"). */
@@ -34,6 +37,8 @@ export interface CloneOptions {
   readonly layout?: LayoutMode | undefined;
   /** Sizes of single partitions, by their numbers. */
   readonly sizes?: ReadonlyMap<number, WantedSize> | undefined;
+  /** `keep` (default): the target replaces the source. `new`: a twin with IDs of its own, which may stay attached. */
+  readonly identity?: IdentityMode | undefined;
   /** Folder for what the resizing of file systems moves; default: in the state folder. */
   readonly scratch?: string | undefined;
   /** Starts the target in a virtual machine at the end, behind an overlay: see boot. For whole disks. */
@@ -83,6 +88,8 @@ export interface ClonePlan {
   };
   readonly scope: 'disk' | 'volume';
   readonly forensic: boolean;
+  /** It gets IDs of its own. */
+  readonly twin: boolean;
   readonly layout: {
     readonly source: readonly LayoutPart[];
     readonly before: readonly LayoutPart[];
@@ -132,6 +139,8 @@ export interface CloneRunResult {
   /** Bytes read again and found right; undefined unless verification was asked for. */
   readonly verified: Bytes | undefined;
   readonly warnings: readonly string[];
+  /** Of a twin: what names old IDs and what of it was changed; undefined for others, and where no view had to be made. */
+  readonly references: References | undefined;
   /** What was seen when the target was started; undefined unless that was asked for. */
   readonly boot: BootProof | undefined;
   /** What could not be read of the source; undefined if there is nothing of that kind. The exit status is then 8. */
@@ -193,6 +202,7 @@ export interface PreparedClone {
   /** Undefined if every volume keeps its place. */
   readonly arrangement: KeptArrangement | undefined;
   readonly sourceSectorSize: Bytes;
+  readonly twin: Twin | undefined;
   /** Folder for what views change. */
   readonly scratch: string;
   /** Undefined for small sources. Whoever prepared it closes them. */

@@ -46,6 +46,7 @@ import type { CloneOptions, CloneResult, CloneRunResult, PreparedClone } from '.
 import { bytesOf, describePlan, isThere } from './describe-plan.js';
 import { lastWritten } from './evidence.js';
 import { type Histories, historiesOf } from './histories.js';
+import { twinOf } from './identity.js';
 import { refuseMapfile } from './mapfile-place.js';
 
 /** Throws ToolError; its family tells whether anything was written (`safety`, `usage`: nothing). */
@@ -157,7 +158,7 @@ async function prepare(
   const targetWritten = isThere(target) ? lastWritten(target.place.path) : undefined;
   const forensic = options.forensic ?? false;
   const leaveOut = leavesOut(options);
-  const { arrangement, kept } = await arrangeEnds(options, { source, sourceReport, target, lineages });
+  const { arrangement, kept } = await arrangeEnds(options, { source, sourceReport, target, lineages, mayDraw: true });
   const sectorSize = target.medium.sectorSize ?? options.sectorSize;
   const layout = await planLayout({
     source: source.medium,
@@ -190,7 +191,8 @@ async function prepare(
   const { rescue } = options;
   const scratch = scratchFolder(options.scratch);
   const looked = { source, sourceReport, sourceWritten, targetWritten, workers };
-  const decided = { layout, trust, armed, scope, forensic, leaveOut, arrangement: kept, sourceSectorSize };
+  const twin = twinOf(sourceReport, arrangement);
+  const decided = { layout, trust, armed, scope, forensic, leaveOut, arrangement: kept, sourceSectorSize, twin };
   return { prepared: { ...looked, ...decided, scratch, rescue }, content };
 }
 

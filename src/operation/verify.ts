@@ -31,6 +31,7 @@ import { sliceSource } from '../source/slice.js';
 import type { Source } from '../source/types.js';
 import { arrangeEnds, scratchFolder } from './arrange-ends.js';
 import { historiesOf } from './histories.js';
+import { type IdentityMode, twinOf } from './identity.js';
 import { type Counted, reportProgress, sumOf } from './progress.js';
 import { viewLayout } from './views.js';
 
@@ -46,6 +47,7 @@ export interface VerifyOptions {
   /** As given to the clone. */
   readonly layout?: LayoutMode | undefined;
   readonly sizes?: ReadonlyMap<number, WantedSize> | undefined;
+  readonly identity?: IdentityMode | undefined;
   /** Folder for what the resizing of file systems moves; default: in the state folder. */
   readonly scratch?: string | undefined;
   readonly sectorSize?: Bytes | undefined;
@@ -106,7 +108,7 @@ async function compareEnds(source: SourceEnd, target: SourceEnd, options: Verify
   const { medium } = source;
   const sourceReport = await withExclusions(medium, await inspectSource(source, options));
   const { lineages } = historiesOf(target);
-  const { arrangement } = await arrangeEnds(options, { source, sourceReport, target, lineages });
+  const { arrangement } = await arrangeEnds(options, { source, sourceReport, target, lineages, mayDraw: false });
   const planned = await planLayout({
     source: medium,
     report: sourceReport,
@@ -129,6 +131,7 @@ async function compareEnds(source: SourceEnd, target: SourceEnd, options: Verify
     forensic: options.forensic ?? false,
     leaveOut: leavesOut(options),
     kept: [],
+    twin: twinOf(sourceReport, arrangement),
     scratch: scratchFolder(options.scratch),
   });
   try {
@@ -174,8 +177,8 @@ function inspectSource({ place, medium, identity }: SourceEnd, { forensic }: Ver
 
 /** What a view made anew has to have in common with the clone. */
 async function stablePart(planned: PlannedVolume, target: string): Promise<Pick<Allocation, 'map' | 'wiped'>> {
-  const { name, view, allocation, report, sourceExtent, targetExtent } = planned;
-  if (!view || sourceExtent.length === targetExtent.length) return allocation;
+  const { name, view, allocation, report } = planned;
+  if (!view) return allocation;
   const kind = report.filesystem?.kind ?? '';
   const unstable = await unstableIn(view, kind);
   if (unstable === 'all') throw viewsDiffer(name, kind, target);

@@ -6,9 +6,11 @@ import { scratchTooSmall } from '../base/errors/reshape.js';
 import type { Report } from '../base/report.js';
 import type { Bytes } from '../base/units.js';
 import { freeSpace } from '../device/room.js';
+import { identify } from '../filesystem/registry.js';
 import type { SourceEnd } from '../location/ends.js';
 import type { Extent } from '../map/extent.js';
 import { allocationOf, usedBytes } from '../plan/allocation.js';
+import { type NewIds, WITHOUT_TABLE } from '../plan/arrangement.js';
 import type { CopyLayout, PlannedVolume } from '../plan/clone-plan.js';
 import { excludableInView } from '../plan/exclusions.js';
 import { inspectSingle } from '../plan/inspect.js';
@@ -16,9 +18,13 @@ import { afterMove } from '../reshape/after-move/after-move.js';
 import { type Adaptation, type Move, type Place, UNCHANGED } from '../reshape/after-move/place.js';
 import { rebuildFat } from '../reshape/after-move/rebuild-fat.js';
 import type { BaseExtent } from '../reshape/daemon.js';
+import { newIdStep } from '../reshape/identity/new-id.js';
+import { type ReferencePatches, type References, referencePatches } from '../reshape/identity/references.js';
+import type { Rename } from '../reshape/identity/renames.js';
+import { rewriteReferences } from '../reshape/identity/rewrite.js';
 import { scratchNeeded } from '../reshape/minimum.js';
 import { runProgram } from '../reshape/program.js';
-import { makeView } from '../reshape/view.js';
+import { makeView, type Step } from '../reshape/view.js';
 import { dismantle, makeViewFolder } from '../reshape/view-folder.js';
 import { openDiskSource } from '../source/disk.js';
 import { patchedSource } from '../source/patched.js';
@@ -31,7 +37,15 @@ export interface ViewedLayout {
   readonly layout: CopyLayout;
   /** For the user: what is worth knowing about the views. */
   readonly notes: readonly string[];
+  /** What names old IDs in the volumes that were looked into; undefined if there are no new ones. */
+  readonly references: References | undefined;
   close(): Promise<void>;
+}
+
+/** The IDs of a twin, by partition number, and everything that is renamed. */
+export interface Twin {
+  readonly ids: NewIds;
+  readonly renames: readonly Rename[];
 }
 
 export interface ViewsOptions {
@@ -45,6 +59,8 @@ export interface ViewsOptions {
   readonly leaveOut: boolean;
   /** True for volumes, in the layout's order, that the target is known to hold already. */
   readonly kept: readonly boolean[];
+  /** Of a twin. */
+  readonly twin: Twin | undefined;
   /** For what a view changes. */
   readonly scratch: string;
   readonly report: Report;
@@ -60,22 +76,34 @@ export async function viewLayout(options: ViewsOptions): Promise<ViewedLayout> {
   };
   const notes: string[] = [];
   const volumes: PlannedVolume[] = [];
+  const found: References[] = [];
   try {
     for (const [index, planned] of layout.volumes.entries()) {
       const shown = kept[index] ? await keptOf(planned, options) : await viewOf(planned, options, closing);
       volumes.push(shown.volume);
       notes.push(...shown.notes);
+      if (shown.references) found.push(shown.references);
     }
-    return { layout: { ...layout, volumes }, notes, close };
+    const references = options.twin && joined(found);
+    return { layout: { ...layout, volumes }, notes, references, close };
   } catch (error) {
     await close();
     throw error;
   }
 }
 
+function joined(found: readonly References[]): References {
+  return {
+    rewritten: found.flatMap(({ rewritten }) => rewritten),
+    unresolved: found.flatMap(({ unresolved }) => unresolved),
+    listed: found.flatMap(({ listed }) => listed),
+  };
+}
+
 interface Shown {
   readonly volume: PlannedVolume;
   readonly notes: readonly string[];
+  readonly references?: References | undefined;
 }
 
 /** What the target holds is the view, as the last run left it: its map says what is used. */
@@ -92,13 +120,15 @@ async function viewOf(planned: PlannedVolume, options: ViewsOptions, closing: ((
   const base = resized?.source ?? sourceSlice(planned, options);
   const adapted = needsRebuild(planned, options) ? UNCHANGED : await adaptationOf(planned, base, options);
   const { notes } = adapted;
-  const patches = [...adapted.patches, ...planned.patches];
+  const renamed = needsRebuild(planned, options) ? await patchedReferences(planned, base, options) : undefined;
+  const patches = [...adapted.patches, ...planned.patches, ...(renamed?.patches ?? [])];
+  const references = resized?.references ?? renamed?.references;
   const all = [...(resized?.notes ?? []), ...notes].map((note) => `${planned.name}: ${note}`);
   if (!resized && patches.length === 0) return { volume: planned, notes: all };
   const view = patchedSource(base, patches);
   // What is patched are sectors that were used before: only another size changes what is used.
   if (!resized) return { volume: { ...planned, view }, notes: all };
-  return { volume: { ...planned, view, ...(await lookInto(view, planned, options)) }, notes: all };
+  return { volume: { ...planned, view, ...(await lookInto(view, planned, options)) }, notes: all, references };
 }
 
 function needsRebuild({ report }: PlannedVolume, { forensic, layout, sourceSectorSize }: ViewsOptions): boolean {
@@ -108,15 +138,20 @@ function needsRebuild({ report }: PlannedVolume, { forensic, layout, sourceSecto
 interface Resized {
   readonly source: Source;
   readonly notes: readonly string[];
+  readonly references?: References | undefined;
 }
 
-/** Undefined: it keeps its size. */
+/** Undefined: it keeps its size and its ID. */
 async function resizedOf(
-  { name, report: { filesystem }, sourceExtent, targetExtent }: PlannedVolume,
-  { source, layout, scratch, report, signal }: ViewsOptions,
+  planned: PlannedVolume,
+  options: ViewsOptions,
   closing: (() => Promise<void>)[],
 ): Promise<Resized | undefined> {
-  if (targetExtent.length === sourceExtent.length || !filesystem) return undefined;
+  const { name, report: volume, sourceExtent, targetExtent } = planned;
+  const { source, layout, scratch, report, signal, twin } = options;
+  const { filesystem } = volume;
+  if (!filesystem || !(twin || targetExtent.length !== sourceExtent.length)) return undefined;
+  let references: References | undefined;
   const wanted = {
     source: baseExtent(source, sourceExtent),
     filesystem: filesystem.kind,
@@ -126,6 +161,7 @@ async function resizedOf(
     scratch,
     report,
     signal,
+    after: twin ? twinSteps(planned, twin, (found) => (references = found)) : [],
   };
   makeFolder(scratch);
   const needed = await scratchNeeded(wanted);
@@ -135,7 +171,28 @@ async function resizedOf(
   closing.push(() => view.close());
   const opened = view.source();
   closing.push(() => opened.close());
-  return { source: opened, notes: view.notes };
+  return { source: opened, notes: view.notes, references };
+}
+
+/** Its own new ID, if it gets one, and the new IDs of all others where its files name them. */
+function twinSteps(
+  { report: { filesystem, partition } }: PlannedVolume,
+  { ids, renames }: Twin,
+  report: (found: References) => void,
+): Step[] {
+  const newId = ids.volumes[partition?.number ?? WITHOUT_TABLE];
+  const own = newId !== undefined && filesystem ? [newIdStep(filesystem.kind, newId)] : [];
+  return [...own, rewriteReferences(renames, report)];
+}
+
+/** The same for a FAT that was made anew, with its new ID already. */
+async function patchedReferences(
+  { name }: PlannedVolume,
+  rebuilt: Source,
+  { twin }: ViewsOptions,
+): Promise<ReferencePatches | undefined> {
+  const { recognised } = await identify(rebuilt);
+  return twin && recognised && referencePatches(rebuilt, { recognised, name }, twin.renames);
 }
 
 /** The volume's place on the medium that is really opened. */
@@ -189,7 +246,7 @@ async function rebuiltOf(
       volume,
       kind: filesystem?.kind ?? '',
       label: report.filesystem?.label ?? '',
-      serial: report.filesystem?.uuid ?? '',
+      serial: options.twin?.ids.volumes[report.partition?.number ?? WITHOUT_TABLE] ?? report.filesystem?.uuid ?? '',
       size: targetExtent.length,
       sectorSize: layout.sectorSize,
       startLba: target.startLba,

@@ -8,16 +8,27 @@ import type { VolumeReport } from './inspect.js';
 /** Stands for the number of a volume without a partition table around it. */
 export const WITHOUT_TABLE = 0;
 
+/** By the partitions' numbers on the source; 0 for a volume without a table. */
+export interface NewIds {
+  /** GUID of a GPT, signature of an MBR; empty where there is none. */
+  readonly diskId: string;
+  readonly partitionIds: Readonly<Record<number, string>>;
+  /** Of file systems and swap areas. */
+  readonly volumes: Readonly<Record<number, string>>;
+}
+
 export interface Arrangement {
   /** By the partitions' numbers on the source; on the target. */
   readonly places: ReadonlyMap<number, Extent>;
   /** The extended partition that holds the logical ones of an MBR; computed if missing. */
   readonly container: Extent | undefined;
+  /** The IDs of a twin; those of the source if missing. */
+  readonly identity: NewIds | undefined;
   /** For the user, a sentence each without the full stop. */
   readonly notes: readonly string[];
 }
 
-export const UNMOVED: Arrangement = { places: new Map(), container: undefined, notes: [] };
+export const UNMOVED: Arrangement = { places: new Map(), container: undefined, identity: undefined, notes: [] };
 
 /** Where `volume` goes. */
 export function placeOf({ places }: Arrangement, { partition, extent }: VolumeReport): Extent {

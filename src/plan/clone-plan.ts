@@ -9,12 +9,12 @@ import type { DiskIdentity } from '../device/identity.js';
 import { CLEAN } from '../filesystem/plugin.js';
 import { type Extent, extentEnd, gaps, normalise, totalLength } from '../map/extent.js';
 import { fitTable, gapsOf } from '../partition/layout.js';
-import type { FitOptions, TableImage } from '../partition/table.js';
+import type { FitOptions, NewIdentity, TableImage } from '../partition/table.js';
 import type { Patch } from '../source/patched.js';
 import { sliceSource } from '../source/slice.js';
 import type { Source } from '../source/types.js';
 import { type Allocation, allocationOf, usedBytes } from './allocation.js';
-import { type Arrangement, placeOf } from './arrangement.js';
+import { type Arrangement, type NewIds, placeOf, WITHOUT_TABLE } from './arrangement.js';
 import { bootLoaderFor, type DiskPatch } from './boot-loader.js';
 import { contentKind, type DiskReport, type VolumeReport } from './inspect.js';
 import { clearedEnd, composeSurroundings, type Piece, tableHoles, withLostBootCode } from './surroundings.js';
@@ -122,18 +122,26 @@ export async function planLayout(options: LayoutOptions): Promise<CopyLayout> {
     })),
     warnings,
     tableHoles: lost.filter((hole) => hole !== first),
-    contentId: await contentIdOf(source, report),
+    contentId: await targetContentId(options),
     sectorSize: target.sectorSize ?? report.sectorSize ?? 512,
   };
 }
 
-function fitOptions({
-  target: { size, sectorSize },
-  only,
-  arrangement: { places, container },
-}: LayoutOptions): FitOptions {
-  const stays = places.size === 0;
-  return { targetSize: size, sectorSize, only, ...(stays ? {} : { places, container }) };
+function fitOptions({ target: { size, sectorSize }, only, arrangement }: LayoutOptions): FitOptions {
+  const { places, container, identity } = arrangement;
+  const moved = places.size === 0 ? {} : { places, container };
+  return { targetSize: size, sectorSize, only, ...moved, identity: identity && tableIds(identity) };
+}
+
+function tableIds({ diskId, partitionIds }: NewIds): NewIdentity | undefined {
+  if (diskId === '') return undefined;
+  return { diskId, partitionIds: new Map(Object.entries(partitionIds).map(([number, id]) => [Number(number), id])) };
+}
+
+/** What will tell the target's content from any other. */
+async function targetContentId({ source, report, arrangement: { identity } }: LayoutOptions): Promise<string> {
+  const drawn = report.table ? identity?.diskId : identity?.volumes[WITHOUT_TABLE];
+  return drawn || contentIdOf(source, report);
 }
 
 async function surroundings(

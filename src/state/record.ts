@@ -90,6 +90,8 @@ export interface KeptArrangement {
   /** By the partitions' numbers on the source; 0 for a volume without a table. */
   readonly places: readonly (Extent & { readonly number: number })[];
   readonly container?: Extent;
+  /** The IDs that were drawn for a twin; whoever uses them checks them. */
+  readonly identity?: object;
 }
 
 /** The record in `value`, or undefined if it is not exactly one. */
@@ -157,9 +159,10 @@ function isExtent(value: unknown): boolean {
 function isArrangementOrAbsent(value: unknown): boolean {
   const arrangement = fieldsOf(value);
   if (value === undefined) return true;
-  const { wish, places, container } = arrangement ?? {};
+  const { wish, places, container, identity } = arrangement ?? {};
   const isPlace = (each: unknown): boolean => isExtent(each) && isBytes(fieldsOf(each)?.['number']);
   if (container !== undefined && !isExtent(container)) return false;
+  if (identity !== undefined && fieldsOf(identity) === undefined) return false;
   return typeof wish === 'string' && /^[0-9a-f]{32}$/.test(wish) && Array.isArray(places) && places.every(isPlace);
 }
 

@@ -154,6 +154,7 @@ export const SAMPLES: Readonly<Record<string, readonly ToolError[]>> = {
   outsideContainer: [places.outsideContainer('partition 6', { first: 8192, last: 10239 }, { first: 2048, last: 9215 })],
   typeUnknownToGpt: [places.typeUnknownToGpt('partition 2', '0xa5')],
   twinOfWindows: [identity.twinOfWindows('/dev/sda', ['partition 3 "Basic data": /Windows/System32'])],
+  identityUnknown: [identity.identityUnknown('/dev/sda')],
   newIdUnsupported: [identity.newIdUnsupported('partition 2', 'btrfs', 'it lies on 2 devices')],
   newIdUnproven: [
     identity.newIdUnproven('partition 2', 'xfs', { wanted: '0b2c91a4-7d1e-4f8a-9a53-6f1d2c3b4a59', found: '' }),

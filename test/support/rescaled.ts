@@ -25,14 +25,15 @@ export async function targetDisk(disk: BuiltDisk, target: string): Promise<Built
   }
 }
 
-/** Sound table, checkers clean, every file equal. Returns the target as a disk. */
+/** Sound table, checkers clean, every file equal, but those that `without` takes out. Returns the target as a disk. */
 export async function demandRescaled(
   disk: BuiltDisk,
   target: string,
   wanted: ReadonlyMap<number, Listing>,
+  without: (files: ReadonlyMap<number, Listing>) => ReadonlyMap<number, Listing> = (files) => files,
 ): Promise<BuiltDisk> {
   const rescaled = await targetDisk(disk, target);
   demandSoundTable(rescaled, target);
-  await demandSameFiles(rescaled, target, wanted);
+  await demandSameFiles(rescaled, target, wanted, without);
   return rescaled;
 }

@@ -36,3 +36,13 @@ export function newIdUnproven(
     details: { volume, kind, wanted, found },
   });
 }
+
+/** Verification of a twin needs the IDs that were drawn for it. */
+export function identityUnknown(source: string): ToolError {
+  return new ToolError({
+    code: 'usage.identity-unknown',
+    message: `no twin of ${source} is known on this target, so its IDs are not known either`,
+    hint: 'Leave --identity out, or use clone --verify',
+    details: { source },
+  });
+}

@@ -21,6 +21,9 @@ export class CloneCommand extends BaseCommand {
       --layout fill, file systems shrink or grow: in a view, the source is never written. --layout proportional gives
       every file system its share; --size sets single partitions. A clone again finds its layout again.
 
+      With --identity new the target gets IDs of its own (disk, partitions, file systems), and what names them in fstab,
+      GRUB and boot entries is rewritten; what could not be is listed. They are drawn once. Not for Windows.
+
       Of page, hibernation and swap files only the place is copied: they read as zeros on the target. The plan lists
       them; --keep-excluded copies them. While a computer hibernates on the source nothing is left out.
 
@@ -60,6 +63,9 @@ export class CloneCommand extends BaseCommand {
     description: 'same, fill or proportional: how partitions use a larger or smaller target',
   });
   sizes = Option.Array('--size', { description: 'Size of a partition, such as 2=200G, 3=min or 4=rest; repeatable' });
+  identity = Option.String('--identity', {
+    description: 'keep (default): replace the old disk; new: a twin with IDs of its own, which may stay attached',
+  });
   scratch = Option.String('--scratch', { description: 'Folder for what resizing moves; default: in the state folder' });
   detect = Option.String('--detect', {
     description: 'hash: read the source, trust the block map where it can be trusted; compare: read both sides',

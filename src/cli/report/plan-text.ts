@@ -35,7 +35,13 @@ export function planText(plan: ClonePlan): string {
 }
 
 /** What of the source is copied, if not simply what is allocated. */
-function scopeLines({ forensic, excludedBytes }: ClonePlan): string[] {
+function scopeLines(plan: ClonePlan): string[] {
+  const lines = copiedLines(plan);
+  if (plan.twin) lines.push('It becomes a twin: disk, partitions and file systems get IDs of their own.');
+  return lines;
+}
+
+function copiedLines({ forensic, excludedBytes }: ClonePlan): string[] {
   const left = formatBytes(excludedBytes);
   if (!forensic) {
     return excludedBytes > 0 ? [`Left out in all: ${left}, zeros on the target (--keep-excluded copies them).`] : [];

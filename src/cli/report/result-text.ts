@@ -4,9 +4,10 @@ import type { Amounts } from '../../base/report.js';
 import { formatBytes, formatDuration } from '../../base/units.js';
 import type { ClonePlan, CloneRunResult } from '../../operation/clone-types.js';
 import type { VerifyResult } from '../../operation/verify.js';
+import type { References } from '../../reshape/identity/references.js';
 import { rescueText } from './rescue-text.js';
 
-export function resultText({ source, target, scope }: ClonePlan, run: CloneRunResult): string {
+export function resultText({ source, target, scope, twin }: ClonePlan, run: CloneRunResult): string {
   const lines = [
     run.changed
       ? `${target.path} is a clone of ${source.path}${run.unreadable ? ', as far as that could be read' : ''}.`
@@ -22,10 +23,22 @@ export function resultText({ source, target, scope }: ClonePlan, run: CloneRunRe
   if (run.unreadable) lines.push(...rescueText(run.unreadable));
   lines.push(...run.warnings.map((warning) => `warning: ${warning}`));
   const twins = scope === 'disk' && source.kind !== 'file' && target.kind !== 'file';
-  if (twins && run.changed) {
+  if (run.references) lines.push(...referencesText(run.references));
+  if (twins && run.changed && !twin) {
     lines.push('Both disks now carry the same IDs: shut down and unplug one of them before you start from the other.');
   }
   return lines.join('\n');
+}
+
+/** What names old IDs: what was rewritten in short, what was not in full. */
+function referencesText({ rewritten, unresolved, listed }: References): string[] {
+  const count = rewritten.reduce((sum, each) => sum + each.count, 0);
+  const files = `${rewritten.length} ${rewritten.length === 1 ? 'file' : 'files'}`;
+  return [
+    ...(count > 0 ? [`New IDs: ${count} references in ${files} were rewritten.`] : []),
+    ...unresolved.map(({ volume, place, why }) => `still names old IDs, or may: ${volume}, ${place}: ${why}`),
+    ...listed.map(({ volume, place, why }) => `unchanged: ${volume}, ${place}: ${why}`),
+  ];
 }
 
 export function verifyText(source: string, target: string, result: VerifyResult): string {
