@@ -28,6 +28,8 @@ export interface Hardware {
   readonly console: ConsoleKind;
   /** A window of QEMU's own. */
   readonly display: boolean;
+  /** Only for UEFI: a folder that is shown as a disk, with a script for the firmware's shell. */
+  readonly loaders: string | undefined;
   readonly disk: { readonly kind: 'file' | 'device'; readonly overlay: string };
 }
 
@@ -51,14 +53,19 @@ export function machineArguments(hardware: Hardware): string[] {
   ];
 }
 
-function firmwareArguments({ uefi }: Hardware): string[] {
+function firmwareArguments({ uefi, loaders }: Hardware): string[] {
   if (!uefi) return [];
   const flash = (unit: number, file: string, readOnly: boolean): string[] => {
     const name = `flash${unit}`;
     const node = { driver: 'raw', 'node-name': name, 'read-only': readOnly, file: { driver: 'file', filename: file } };
     return ['-blockdev', JSON.stringify(node), '-machine', `pflash${unit}=${name}`];
   };
-  return [...flash(0, uefi.code, true), ...flash(1, uefi.variables, false)];
+  const flashes = [...flash(0, uefi.code, true), ...flash(1, uefi.variables, false)];
+  if (loaders === undefined) return flashes;
+  const folder = { driver: 'vvfat', 'node-name': 'loaders', dir: loaders, 'read-only': true };
+  // Behind the disk in the boot order: UEFI looks for nothing that is not in it.
+  const stick = ['-device', 'qemu-xhci', '-device', 'usb-storage,drive=loaders,bootindex=1'];
+  return [...flashes, '-blockdev', JSON.stringify(folder), ...stick];
 }
 
 /** As JSON: names of files may hold commas. The overlay is thrown away, so it is never flushed. */

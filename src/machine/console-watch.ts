@@ -1,6 +1,8 @@
 // Reads a serial console as a person would: a login prompt, a panic, and what is worth telling on the way there.
 // Invariant: only a prompt at the end of what was printed counts as one; text of any length takes bounded memory.
 
+import { STARTING } from './loaders.js';
+
 export type Sighting =
   | { readonly kind: 'login' }
   /** It will not go on from here by itself. */
@@ -27,7 +29,7 @@ const FAILURES: readonly (readonly [pattern: RegExp, what: string])[] = [
   [/grub rescue>/, 'GRUB does not find its files (grub rescue>)'],
   [/^grub> ?$/, 'GRUB found no menu (grub>)'],
   [/No bootable device|No bootable option|No operating system/i, 'the firmware found nothing to start'],
-  [/UEFI Interactive Shell|^Shell> ?$/, 'the firmware found no boot loader and went into its shell'],
+  [/^Shell> ?$/, 'the firmware found no boot loader'],
   [/Missing operating system|Error loading operating system|BOOTMGR is missing|NTLDR is missing/i, 'no boot loader'],
   [/You are in emergency mode|Reached target .*Emergency Mode|Entering emergency mode/, 'it went into emergency mode'],
   [/You are in rescue mode|Reached target .*Rescue Mode/, 'it went into rescue mode'],
@@ -36,7 +38,8 @@ const FAILURES: readonly (readonly [pattern: RegExp, what: string])[] = [
 
 const STEPS: readonly (readonly [pattern: RegExp, what: string | undefined])[] = [
   [/^Booting from Hard Disk/, 'the BIOS starts the disk'],
-  [/^BdsDxe: starting Boot/, 'UEFI starts a boot loader'],
+  [/^BdsDxe: starting Boot(?!.*Internal Shell)/, 'UEFI starts a boot loader'],
+  [new RegExp(`${STARTING} \\S+`), undefined],
   [/^GRUB loading|Welcome to GRUB|GNU GRUB/, 'GRUB'],
   [/Linux version \S+/, undefined],
   [/error: no such (partition|device)[^\n]*/, undefined],

@@ -11,6 +11,7 @@ import { findProgram } from '../device/program.js';
 import { CONTROL_FD, type Hardware, machineArguments } from './command.js';
 import { type Control, openControl } from './control.js';
 import { makeMachineFolder } from './folder.js';
+import { makeLoaderFolder } from './loaders.js';
 
 export interface DiskToStart {
   /** How messages call it. */
@@ -22,7 +23,7 @@ export interface DiskToStart {
 }
 
 /** All but what lies in the machine's own folder. */
-export type MachineWish = Omit<Hardware, 'disk'>;
+export type MachineWish = Omit<Hardware, 'disk' | 'loaders'>;
 
 export interface Machine {
   /** What comes out of its serial port; empty if that goes to the terminal. */
@@ -56,7 +57,8 @@ export function startMachine(disk: DiskToStart, wish: MachineWish, scratch: stri
     const overlay = join(folder, 'overlay.qcow2');
     makeOverlay(overlay, Math.ceil(disk.size / wish.sectorSize) * wish.sectorSize);
     const uefi = wish.uefi && { ...wish.uefi, variables: ownVariables(wish.uefi.variables, folder) };
-    const words = machineArguments({ ...wish, uefi, disk: { kind: disk.kind, overlay } });
+    const loaders = uefi && makeLoaderFolder(folder);
+    const words = machineArguments({ ...wish, uefi, loaders, disk: { kind: disk.kind, overlay } });
     return running(disk, { folder, child: startQemu(qemu, words, { disk, terminal: wish.console === 'terminal' }) });
   } catch (error) {
     rmSync(folder, { recursive: true, force: true });

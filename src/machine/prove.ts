@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Report } from '../base/report.js';
 import { formatDuration } from '../base/units.js';
 import { createConsoleWatch } from './console-watch.js';
+import { STARTING } from './loaders.js';
 import type { Machine } from './machine.js';
 import { createScreenWatch, type ScreenWatch, saveScreen } from './screen.js';
 
@@ -83,6 +84,9 @@ export async function watchBoot(machine: Machine, options: WatchOptions): Promis
 function tell(what: string, { steps, report }: { steps: string[]; report: Report }): void {
   steps.push(what);
   report({ event: 'phase', phase: 'boot', message: what });
+  if (!what.startsWith(STARTING)) return;
+  const message = `firmware that does not know this disk does not start it: \\EFI\\BOOT\\BOOTX64.EFI is missing`;
+  report({ event: 'warning', message });
 }
 
 interface Watched {

@@ -7,7 +7,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { GiB } from '../../src/base/units.js';
 import { ectype } from '../support/cli.js';
-import { type DebianWish, makeDebianDisk } from '../support/debian.js';
+import { type DebianWish, makeDebianDisk, partitionOf } from '../support/debian.js';
 import { HAS_LOOP } from '../support/loop.js';
 import { randomFrom, SEED } from '../support/random.js';
 import { run } from '../support/run.js';
@@ -26,6 +26,27 @@ const DISKS: readonly Omit<DebianWish, 'path' | 'size'>[] = [
   { firmware: 'bios', table: 'mbr', root: 'xfs' },
   { firmware: 'bios', table: 'gpt', root: 'btrfs' },
 ];
+
+/** As Debian's installer leaves it: the computer's firmware has an entry for the loader, a virtual one does not. */
+(HAS_LOOP && LONG ? test : test.skip)('Debian starts without the loader for unknown disks, and that is told', () => {
+  const path = join(scratch, 'entry.img');
+  try {
+    const disk = makeDebianDisk({ path, size: SIZE, firmware: 'uefi' });
+    const place = `${path}@@${partitionOf(disk, 'esp').extent.offset}`;
+    run('mdel', ['-i', place, '::EFI/BOOT/BOOTX64.EFI']);
+    const { status, events } = cli.json(['boot', '--prove', '--time-limit', '8m', '--scratch', scratch, path]);
+    const result = events.find(({ event }) => event === 'result');
+    assert.is(status, 0, JSON.stringify(events.at(-1)));
+    assert.match(String(result?.['steps']), /no firmware entry: starting \\EFI\\debian\\grubx64.efi/);
+    assert.match(String(events.find(({ event }) => event === 'warning')?.['message']), /BOOTX64.EFI is missing/);
+    run('mdel', ['-i', place, '::EFI/debian/grubx64.efi']);
+    const failed = cli.json(['boot', '--prove', '--time-limit', '8m', '--scratch', scratch, path]);
+    assert.is(failed.status, 7);
+    assert.match(String(failed.events.at(-1)?.['message']), /the firmware found no boot loader/);
+  } finally {
+    rmSync(path, { force: true });
+  }
+});
 
 const chosen = LONG ? DISKS : [randomFrom(SEED).pick(DISKS)];
 

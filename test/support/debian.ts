@@ -54,7 +54,7 @@ const TYPES: Readonly<Record<DebianRole, { gpt: string; mbr: string }>> = {
 };
 /** The root gets what is left. */
 const SIZES: Readonly<Record<Exclude<DebianRole, 'root'>, Bytes>> = {
-  esp: 200 * MiB,
+  esp: 300 * MiB, // FAT32 needs 65525 clusters, and with large sectors those are large too
   'bios-boot': MiB,
   ntfs: 256 * MiB,
   swap: 128 * MiB,

@@ -41,7 +41,7 @@ for (const [text, what] of [
   ['You are in emergency mode. After logging in, type "journalctl -xb"\r\n', /emergency mode/],
   ['ALERT!  UUID=1-2 does not exist.  Dropping to a shell!\r\n', /initramfs/],
   ['BdsDxe: No bootable option or device was found.\r\n', /nothing to start/],
-  ['UEFI Interactive Shell v2.2\r\n', /shell/],
+  ['UEFI Interactive Shell v2.2\r\n\x1b[1mShell> \x1b[0m', /no boot loader/],
   ['\x1b[2J\x1b[01;01Hgrub> ', /menu/],
 ] as const) {
   test(`a failure: ${JSON.stringify(text)}`, () => {
@@ -62,6 +62,18 @@ test('steps are told once, and are no verdict', () => {
     { kind: 'step', what: 'Linux version 6.1.0-1-amd64' },
     { kind: 'step', what: 'Welcome to Debian GNU/Linux 12 (bookworm)!' },
     { kind: 'step', what: 'systemd reached its target' },
+  ]);
+});
+
+test('the shell of the firmware is no boot loader, and says which one it starts', () => {
+  const found = seen(
+    'BdsDxe: starting Boot0002 "EFI Internal Shell" from Fv(7CB8BDC9)\r\n',
+    'no firmware entry: starting \\EFI\\debian\\shimx64.efi\r\n',
+    'BdsDxe: starting Boot0001 "UEFI QEMU HARDDISK QM00001 " from PciRoot(0x0)\r\n',
+  );
+  assert.equal(found, [
+    { kind: 'step', what: 'no firmware entry: starting \\EFI\\debian\\shimx64.efi' },
+    { kind: 'step', what: 'UEFI starts a boot loader' },
   ]);
 });
 

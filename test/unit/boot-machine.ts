@@ -27,6 +27,7 @@ const HARDWARE: Hardware = {
   network: false,
   console: 'stream',
   display: false,
+  loaders: undefined,
   disk: { kind: 'device', overlay: '/tmp/a,b/overlay.qcow2' },
 };
 
@@ -70,7 +71,9 @@ test('sectors of 4096 bytes are told to the disk', () => {
 });
 
 test('UEFI code is read-only, its variables are not', () => {
-  const [code, variables] = nodesOf({ ...HARDWARE, firmware: 'uefi', uefi: { code: '/c', variables: '/v' } });
+  const uefi = { code: '/c', variables: '/v' };
+  const [code, variables, loaders] = nodesOf({ ...HARDWARE, firmware: 'uefi', uefi, loaders: '/l' });
+  assert.equal([loaders?.driver, loaders?.['read-only']], ['vvfat', true]);
   assert.equal([code?.file?.filename, code?.['read-only']], ['/c', true]);
   assert.equal([variables?.file?.filename, variables?.['read-only']], ['/v', false]);
 });

@@ -9,7 +9,8 @@ export class BootCommand extends BaseCommand {
     details: `
       Starts the disk with QEMU. What its system writes goes into a temporary file and is gone in the end; the disk is
       opened for reading only. There is no network unless --network is given, as a clone should not talk to the world by
-      surprise. Disks with an EFI system partition start with UEFI (OVMF), all others with BIOS.
+      surprise. Disks with an EFI system partition start with UEFI (OVMF), all others with BIOS. A boot loader that a
+      computer starts by an entry in its firmware is started too, and it is said that there is no such entry here.
 
       Without options its serial console appears on the terminal; Ctrl-A X ends the machine. With --prove nothing is
       shown: it waits for a login prompt on the serial console and ends the machine. A system that does not use the
