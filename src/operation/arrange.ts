@@ -2,7 +2,7 @@
 // one, and only of volumes that would shrink: finding them takes a look through the whole file system.
 // Invariant: the same wish for the same source and target has the same outcome, whatever was written in between.
 
-import { DigestStream } from '../base/digest.js';
+import { DigestStream, digestOf } from '../base/digest.js';
 import { belowMinimum } from '../base/errors/reshape.js';
 import { optionNeedsDisks } from '../base/errors/usage.js';
 import { ToolError } from '../base/tool-error.js';
@@ -56,10 +56,10 @@ export async function arrange(options: ArrangeOptions): Promise<Arranged> {
   if (stays && sizes.size === 0 && sameSectors(options) && fitsAsItIs(options)) return STAYS;
   const wish = wishOf(options);
   const known = options.lineages.find(({ arrangement }) => arrangement?.wish === wish)?.arrangement;
-  if (known) return { arrangement: fromKept(known), kept: known };
+  if (known) return { arrangement: fromKept(known), kept: { ...known, leftOut: leftOutOf(options) } };
   const arrangement = report.table ? await arrangeTable(options, report.table) : await arrangeSingle(options);
   if (arrangement.places.size === 0) return STAYS;
-  return { arrangement, kept: toKept(arrangement, wish) };
+  return { arrangement, kept: { ...toKept(arrangement, wish), leftOut: leftOutOf(options) } };
 }
 
 function sameSectors({ report, target }: ArrangeOptions): boolean {
@@ -94,6 +94,12 @@ function wishOf({ report, target, only, layout, sizes, leaveOut }: ArrangeOption
     digest.add(Buffer.from(JSON.stringify(part)));
   }
   return digest.finish().toString('hex');
+}
+
+/** Which files of which volumes, and where they lie. */
+function leftOutOf({ report, leaveOut }: ArrangeOptions): string {
+  const files = leaveOut ? report.volumes.map(({ excludable }) => excludable) : [];
+  return digestOf(Buffer.from(JSON.stringify(files))).toString('hex');
 }
 
 function toKept({ places, container }: Arrangement, wish: string): KeptArrangement {

@@ -15,6 +15,7 @@ import type { VolumeCopy } from '../engine/volume-copy.js';
 import type { TargetEnd } from '../location/ends.js';
 import { overlaps } from '../map/extent.js';
 import { excludedBytes, type PlannedVolume } from '../plan/clone-plan.js';
+import type { VolumeReport } from '../plan/inspect.js';
 import { targetFolder } from '../state/lineages.js';
 import { lockTarget } from '../state/lock.js';
 import type { CloneOptions, CloneRunResult, PreparedClone } from './clone-types.js';
@@ -158,17 +159,25 @@ async function bringUpToDate(context: Run): Promise<CloneRunResult> {
 
 /**
  * A volume whose view would be made from what the source held last time is on the target already. Where the marker would
- * cover part of it, that part must be known; so such a volume is kept only if nothing else can arm the target.
+ * cover part of it, that part must be known; so such a volume is kept only if nothing else can arm the target. What is
+ * left out of it may follow from another volume, whose fstab names its swap file.
  */
 function keptVolumes({ layout, trust, armed, arrangement }: PreparedClone, before: SourceState): boolean[] {
-  const isSameWish = arrangement !== undefined && trust.lineage?.arrangement?.wish === arrangement.wish;
+  const last = trust.unfinished ? undefined : trust.lineage?.arrangement;
+  const isSameWish =
+    arrangement !== undefined && last?.wish === arrangement.wish && last.leftOut === arrangement.leftOut;
   const isAlone = layout.volumes.length === 1 && layout.pieces.length === 0;
-  return layout.volumes.map(({ sourceExtent, targetExtent }, index) => {
+  return layout.volumes.map(({ report, sourceExtent, targetExtent }, index) => {
     const token = trust.volumes[index]?.record?.sourceToken;
-    const isSame = token !== undefined && token === before.tokens[index];
+    const isSame = token !== undefined && token === before.tokens[index] && showsEveryChange(report);
     const isFree = isAlone || !armed.some((extent) => overlaps(extent, targetExtent));
     return isSameWish && isSame && isFree && sourceExtent.length !== targetExtent.length;
   });
+}
+
+/** Not so a FAT: a file that another one of its size and time replaced may leave all metadata as they were. */
+function showsEveryChange({ filesystem }: VolumeReport): boolean {
+  return filesystem !== undefined && !filesystem.kind.startsWith('fat');
 }
 
 async function copyAndStage(
