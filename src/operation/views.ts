@@ -20,6 +20,7 @@ import { scratchNeeded } from '../reshape/minimum.js';
 import { runProgram } from '../reshape/program.js';
 import { makeView } from '../reshape/view.js';
 import { dismantle, makeViewFolder } from '../reshape/view-folder.js';
+import { isUnreadable } from '../source/around.js';
 import { openDiskSource } from '../source/disk.js';
 import { patchedSource } from '../source/patched.js';
 import { sliceSource } from '../source/slice.js';
@@ -148,9 +149,18 @@ function sourceSlice({ name, sourceExtent }: PlannedVolume, { source: { medium }
   return sliceSource(medium, sourceExtent, `${medium.name} ${name}`);
 }
 
-/** What its new place changes in it. Every byte of a forensic copy stays as it is. */
+/** What its new place changes in it. Every byte of a forensic copy, and what cannot be read, stays as it is. */
 async function adaptationOf(planned: PlannedVolume, volume: Source, options: ViewsOptions): Promise<Adaptation> {
-  return options.forensic ? UNCHANGED : afterMove(moveOf(planned, volume, options));
+  if (options.forensic) return UNCHANGED;
+  try {
+    return await afterMove(moveOf(planned, volume, options));
+  } catch (error) {
+    if (!volume.readAround || !isUnreadable(error)) throw error;
+    return {
+      patches: [],
+      notes: ['a boot sector of it cannot be read, so those that say where it lies stay as they are'],
+    };
+  }
 }
 
 function moveOf(

@@ -8,6 +8,7 @@ import * as assert from 'uvu/assert';
 import { type Bytes, MiB } from '../../src/base/units.js';
 import { readTable } from '../../src/partition/read.js';
 import { openDiskSource } from '../../src/source/disk.js';
+import { HAS_BAD_SECTORS, withBadSectors } from '../support/bad-sectors.js';
 import { oldFile } from '../support/clone-judge.js';
 import {
   type BuiltDisk,
@@ -20,7 +21,7 @@ import {
 } from '../support/disk-builder.js';
 import { type Ectype, ectypeIn } from '../support/ectype-cli.js';
 import { mounted } from '../support/ext4-image.js';
-import { EXT4 } from '../support/partition-content.js';
+import { EXT4, NTFS } from '../support/partition-content.js';
 import { randomFrom, SEED } from '../support/random.js';
 import { run } from '../support/run.js';
 import { scratchFolder } from '../support/scratch.js';
@@ -126,6 +127,20 @@ test('a swap file that the fstab on another volume no longer names', async () =>
   const second = ectype.clone(disk.path, target, ...options);
   assert.is(second.excludedBytes, 0);
   assert.ok(ectype.verify(disk.path, target, ...options).equal, 'what is no longer left out was copied');
+});
+
+test('the backup boot sector of an NTFS cannot be read', async () => {
+  if (!HAS_BAD_SECTORS) return;
+  const { disk, target, ectype } = await sceneOf(
+    { table: 'gpt', size: 64 * MiB, partitions: [{ content: NTFS, size: sectors(40 * MiB) }] },
+    64 * MiB,
+  );
+  const { extent } = partitionOf(disk, 1);
+  const bad = [{ offset: extent.offset + extent.length - 512, length: 512 }];
+  await withBadSectors(disk.path, bad, (device) => {
+    const { status, events } = ectype.try('clone', '--yes', '--rescue', `--overwrite-target=${target}`, device, target);
+    assert.is(status, 8, JSON.stringify(events.at(-1)));
+  });
 });
 
 test.run();
