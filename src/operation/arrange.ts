@@ -2,7 +2,7 @@
 // one, and only of volumes that would shrink: finding them takes a look through the whole file system.
 // Invariant: the same wish for the same source and target has the same outcome, whatever was written in between.
 
-import { DigestStream } from '../base/digest.js';
+import { DigestStream, digestOf } from '../base/digest.js';
 import { belowMinimum } from '../base/errors/reshape.js';
 import { optionNeedsDisks } from '../base/errors/usage.js';
 import { ToolError } from '../base/tool-error.js';
@@ -63,7 +63,7 @@ export async function arrange(options: ArrangeOptions): Promise<Arranged> {
   const placed = known ? fromKept(known) : stays ? UNMOVED : await places(options);
   const arrangement = options.identity === 'new' ? await asTwin(placed, options) : placed;
   if (arrangement.places.size === 0 && !arrangement.identity) return STAYS;
-  return { arrangement, kept: toKept(arrangement, wish) };
+  return { arrangement, kept: { ...toKept(arrangement, wish), leftOut: leftOutOf(options) } };
 }
 
 function places(options: ArrangeOptions): Promise<Arrangement> {
@@ -110,6 +110,12 @@ function wishOf({ report, target, only, layout, sizes, leaveOut, identity }: Arr
     digest.add(Buffer.from(JSON.stringify(part)));
   }
   return digest.finish().toString('hex');
+}
+
+/** Which files of which volumes, and where they lie. */
+function leftOutOf({ report, leaveOut }: ArrangeOptions): string {
+  const files = leaveOut ? report.volumes.map(({ excludable }) => excludable) : [];
+  return digestOf(Buffer.from(JSON.stringify(files))).toString('hex');
 }
 
 function toKept({ places, container, identity }: Arrangement, wish: string): KeptArrangement {

@@ -14,7 +14,7 @@ import { createTally } from '../engine/tally.js';
 import type { VolumeCopy } from '../engine/volume-copy.js';
 import type { TargetEnd } from '../location/ends.js';
 import { excludedBytes, type PlannedVolume } from '../plan/clone-plan.js';
-import { inspectDisk, inspectSingle } from '../plan/inspect.js';
+import { inspectDisk, inspectSingle, type VolumeReport } from '../plan/inspect.js';
 import { equalIds } from '../reshape/identity/equal-ids.js';
 import type { References } from '../reshape/identity/references.js';
 import { targetFolder } from '../state/lineages.js';
@@ -35,7 +35,7 @@ import { type Counted, reportProgress, sumOf } from './progress.js';
 import { readBackSample, verifyAgainstMaps } from './read-back.js';
 import { Rescue } from './rescue.js';
 import { beginSession, refuseChangedIdentity, type Session } from './session.js';
-import { viewLayout } from './views.js';
+import { needsView, viewLayout } from './views.js';
 
 /** Brings the target up to date. Throws ToolError; the next run goes on from wherever it ended. */
 export async function runClone(
@@ -175,14 +175,24 @@ async function sharedIds(
   );
 }
 
-/** A volume whose view would be made from what the source held last time is on the target already. */
+/**
+ * A volume whose view would be made from what the source held last time is on the target already. What is left out of it
+ * may follow from another volume, whose fstab names its swap file.
+ */
 function keptVolumes({ layout, trust, arrangement, twin }: PreparedClone, before: SourceState): boolean[] {
-  const isSameWish = arrangement !== undefined && trust.lineage?.arrangement?.wish === arrangement.wish;
-  return layout.volumes.map(({ sourceExtent, targetExtent }, index) => {
+  const last = trust.unfinished ? undefined : trust.lineage?.arrangement;
+  const isSameWish =
+    arrangement !== undefined && last?.wish === arrangement.wish && last.leftOut === arrangement.leftOut;
+  return layout.volumes.map((planned, index) => {
     const token = trust.volumes[index]?.record?.sourceToken;
-    const isSame = token !== undefined && token === before.tokens[index];
-    return isSameWish && isSame && (twin !== undefined || sourceExtent.length !== targetExtent.length);
+    const isSame = token !== undefined && token === before.tokens[index] && showsEveryChange(planned.report);
+    return isSameWish && isSame && needsView(planned, twin);
   });
+}
+
+/** Not so FAT and exFAT: a file that another one of its size and time replaced may leave all metadata as they were. */
+function showsEveryChange({ filesystem }: VolumeReport): boolean {
+  return filesystem !== undefined && !/^(fat\d+|exfat)$/.test(filesystem.kind);
 }
 
 async function copyAndStage(

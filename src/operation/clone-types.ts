@@ -16,7 +16,7 @@ import type { References } from '../reshape/identity/references.js';
 import type { CommittedRun, KeptArrangement } from '../state/record.js';
 import type { BootProof } from './boot.js';
 import type { IdentityMode } from './identity.js';
-import type { Twin } from './views.js';
+import type { Twin } from './twin-view.js';
 
 export interface CloneOptions {
   /** A disk, a raw image file, or a partition ("/dev/sda#2", "/dev/sda2"). */

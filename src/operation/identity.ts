@@ -12,7 +12,7 @@ import { refuseWindows } from '../reshape/identity/windows.js';
 import { sliceSource } from '../source/slice.js';
 import type { Source } from '../source/types.js';
 import type { CloneRecord } from '../state/record.js';
-import type { Twin } from './views.js';
+import type { Twin } from './twin-view.js';
 
 export type IdentityMode = 'keep' | 'new';
 

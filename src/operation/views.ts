@@ -6,11 +6,9 @@ import { scratchTooSmall } from '../base/errors/reshape.js';
 import type { Report } from '../base/report.js';
 import type { Bytes } from '../base/units.js';
 import { freeSpace } from '../device/room.js';
-import { identify } from '../filesystem/registry.js';
 import type { SourceEnd } from '../location/ends.js';
 import type { Extent } from '../map/extent.js';
 import { allocationOf, usedBytes } from '../plan/allocation.js';
-import { type NewIds, WITHOUT_TABLE } from '../plan/arrangement.js';
 import type { CopyLayout, PlannedVolume } from '../plan/clone-plan.js';
 import { excludableInView } from '../plan/exclusions.js';
 import { inspectSingle } from '../plan/inspect.js';
@@ -18,19 +16,18 @@ import { afterMove } from '../reshape/after-move/after-move.js';
 import { type Adaptation, type Move, type Place, UNCHANGED } from '../reshape/after-move/place.js';
 import { rebuildFat } from '../reshape/after-move/rebuild-fat.js';
 import type { BaseExtent } from '../reshape/daemon.js';
-import { newIdStep } from '../reshape/identity/new-id.js';
-import { type ReferencePatches, type References, referencePatches } from '../reshape/identity/references.js';
-import type { Rename } from '../reshape/identity/renames.js';
-import { rewriteReferences } from '../reshape/identity/rewrite.js';
+import type { References } from '../reshape/identity/references.js';
 import { scratchNeeded } from '../reshape/minimum.js';
 import { runProgram } from '../reshape/program.js';
-import { makeView, type Step } from '../reshape/view.js';
+import { makeView } from '../reshape/view.js';
 import { dismantle, makeViewFolder } from '../reshape/view-folder.js';
+import { isUnreadable } from '../source/around.js';
 import { openDiskSource } from '../source/disk.js';
 import { patchedSource } from '../source/patched.js';
 import { sliceSource } from '../source/slice.js';
 import type { Source } from '../source/types.js';
 import { makeFolder } from '../state/folder.js';
+import { changesByTool, newIdOf, type Patched, patchedTwin, type Twin, twinSteps } from './twin-view.js';
 
 /** A layout whose volumes are shown as they will be on the target. */
 export interface ViewedLayout {
@@ -40,12 +37,6 @@ export interface ViewedLayout {
   /** What names old IDs in the volumes that were looked into; undefined if there are no new ones. */
   readonly references: References | undefined;
   close(): Promise<void>;
-}
-
-/** The IDs of a twin, by partition number, and everything that is renamed. */
-export interface Twin {
-  readonly ids: NewIds;
-  readonly renames: readonly Rename[];
 }
 
 export interface ViewsOptions {
@@ -114,28 +105,45 @@ async function keptOf(planned: PlannedVolume, { target, source }: ViewsOptions):
 }
 
 async function viewOf(planned: PlannedVolume, options: ViewsOptions, closing: (() => Promise<void>)[]): Promise<Shown> {
-  const resized = needsRebuild(planned, options)
-    ? await rebuiltOf(planned, options, closing)
-    : await resizedOf(planned, options, closing);
-  const base = resized?.source ?? sourceSlice(planned, options);
-  const adapted = needsRebuild(planned, options) ? UNCHANGED : await adaptationOf(planned, base, options);
-  const { notes } = adapted;
-  const renamed = needsRebuild(planned, options) ? await patchedReferences(planned, base, options) : undefined;
-  const patches = [...adapted.patches, ...planned.patches, ...(renamed?.patches ?? [])];
-  const references = resized?.references ?? renamed?.references;
-  const all = [...(resized?.notes ?? []), ...notes].map((note) => `${planned.name}: ${note}`);
-  if (!resized && patches.length === 0) return { volume: planned, notes: all };
-  const view = patchedSource(base, patches);
+  const { name } = planned;
+  const rebuilds = needsRebuild(planned, options);
+  const made = rebuilds ? await rebuiltOf(planned, options, closing) : await resizedOf(planned, options, closing);
+  const plain = made?.source ?? sourceSlice(planned, options);
+  const renamed = await renamedOf(planned, plain, { options, made, rebuilds });
+  const base = renamed?.source ?? plain;
+  const adapted = rebuilds ? UNCHANGED : await adaptationOf(planned, base, options);
+  const patches = [...adapted.patches, ...planned.patches];
+  const notes = [...(made?.notes ?? []), ...adapted.notes].map((note) => `${name}: ${note}`);
+  const references = made?.references ?? renamed?.references;
+  if (!made && base === plain && patches.length === 0) return { volume: planned, notes, references };
+  const view = patches.length > 0 ? patchedSource(base, patches) : base;
   // What is patched are sectors that were used before: only another size changes what is used.
-  if (!resized) return { volume: { ...planned, view }, notes: all };
-  return { volume: { ...planned, view, ...(await lookInto(view, planned, options)) }, notes: all, references };
+  if (!made) return { volume: { ...planned, view }, notes, references };
+  return { volume: { ...planned, view, ...(await lookInto(view, planned, options)) }, notes, references };
+}
+
+/** What tools have not done for a twin already, by patches. */
+async function renamedOf(
+  planned: PlannedVolume,
+  volume: Source,
+  { options: { twin }, made, rebuilds }: { options: ViewsOptions; made: Made | undefined; rebuilds: boolean },
+): Promise<Patched | undefined> {
+  if (!twin || (made && !rebuilds)) return undefined;
+  return patchedTwin(planned, volume, { twin, hasNewId: rebuilds });
+}
+
+/** True if the view takes a tool that works on an overlay: it costs time and room. */
+export function needsView(planned: PlannedVolume, twin: Twin | undefined): boolean {
+  const { report, sourceExtent, targetExtent } = planned;
+  if (!report.filesystem) return false;
+  return targetExtent.length !== sourceExtent.length || (twin !== undefined && changesByTool(planned));
 }
 
 function needsRebuild({ report }: PlannedVolume, { forensic, layout, sourceSectorSize }: ViewsOptions): boolean {
   return !forensic && layout.sectorSize !== sourceSectorSize && /^fat\d+$/.test(report.filesystem?.kind ?? '');
 }
 
-interface Resized {
+interface Made {
   readonly source: Source;
   readonly notes: readonly string[];
   readonly references?: References | undefined;
@@ -146,11 +154,11 @@ async function resizedOf(
   planned: PlannedVolume,
   options: ViewsOptions,
   closing: (() => Promise<void>)[],
-): Promise<Resized | undefined> {
+): Promise<Made | undefined> {
   const { name, report: volume, sourceExtent, targetExtent } = planned;
   const { source, layout, scratch, report, signal, twin } = options;
   const { filesystem } = volume;
-  if (!filesystem || !(twin || targetExtent.length !== sourceExtent.length)) return undefined;
+  if (!filesystem || !needsView(planned, twin)) return undefined;
   let references: References | undefined;
   const wanted = {
     source: baseExtent(source, sourceExtent),
@@ -174,27 +182,6 @@ async function resizedOf(
   return { source: opened, notes: view.notes, references };
 }
 
-/** Its own new ID, if it gets one, and the new IDs of all others where its files name them. */
-function twinSteps(
-  { report: { filesystem, partition } }: PlannedVolume,
-  { ids, renames }: Twin,
-  report: (found: References) => void,
-): Step[] {
-  const newId = ids.volumes[partition?.number ?? WITHOUT_TABLE];
-  const own = newId !== undefined && filesystem ? [newIdStep(filesystem.kind, newId)] : [];
-  return [...own, rewriteReferences(renames, report)];
-}
-
-/** The same for a FAT that was made anew, with its new ID already. */
-async function patchedReferences(
-  { name }: PlannedVolume,
-  rebuilt: Source,
-  { twin }: ViewsOptions,
-): Promise<ReferencePatches | undefined> {
-  const { recognised } = await identify(rebuilt);
-  return twin && recognised && referencePatches(rebuilt, { recognised, name }, twin.renames);
-}
-
 /** The volume's place on the medium that is really opened. */
 export function baseExtent({ place: { path, extent }, medium }: SourceEnd, { offset, length }: Extent): BaseExtent {
   const kind = medium.sectorSize === undefined ? 'file' : 'device';
@@ -205,9 +192,18 @@ function sourceSlice({ name, sourceExtent }: PlannedVolume, { source: { medium }
   return sliceSource(medium, sourceExtent, `${medium.name} ${name}`);
 }
 
-/** What its new place changes in it. Every byte of a forensic copy stays as it is. */
+/** What its new place changes in it. Every byte of a forensic copy, and what cannot be read, stays as it is. */
 async function adaptationOf(planned: PlannedVolume, volume: Source, options: ViewsOptions): Promise<Adaptation> {
-  return options.forensic ? UNCHANGED : afterMove(moveOf(planned, volume, options));
+  if (options.forensic) return UNCHANGED;
+  try {
+    return await afterMove(moveOf(planned, volume, options));
+  } catch (error) {
+    if (!volume.readAround || !isUnreadable(error)) throw error;
+    return {
+      patches: [],
+      notes: ['a boot sector of it cannot be read, so those that say where it lies stay as they are'],
+    };
+  }
 }
 
 function moveOf(
@@ -230,9 +226,9 @@ async function rebuiltOf(
   planned: PlannedVolume,
   options: ViewsOptions,
   closing: (() => Promise<void>)[],
-): Promise<Resized> {
+): Promise<Made> {
   const { name, report, targetExtent } = planned;
-  const { scratch, signal, layout } = options;
+  const { scratch, signal, layout, twin } = options;
   const volume = sourceSlice(planned, options);
   const { target, filesystem } = moveOf(planned, volume, options);
   makeFolder(scratch);
@@ -246,7 +242,7 @@ async function rebuiltOf(
       volume,
       kind: filesystem?.kind ?? '',
       label: report.filesystem?.label ?? '',
-      serial: options.twin?.ids.volumes[report.partition?.number ?? WITHOUT_TABLE] ?? report.filesystem?.uuid ?? '',
+      serial: (twin && newIdOf(planned, twin)) ?? report.filesystem?.uuid ?? '',
       size: targetExtent.length,
       sectorSize: layout.sectorSize,
       startLba: target.startLba,

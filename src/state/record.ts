@@ -87,6 +87,8 @@ export interface CloneRecord {
 export interface KeptArrangement {
   /** Digest of everything that was wished and known when it was decided; hex. */
   readonly wish: string;
+  /** Digest of the page, hibernation and swap files that are left out of the volumes; hex. */
+  readonly leftOut?: string;
   /** By the partitions' numbers on the source; 0 for a volume without a table. */
   readonly places: readonly (Extent & { readonly number: number })[];
   readonly container?: Extent;
@@ -156,14 +158,19 @@ function isExtent(value: unknown): boolean {
   return isBytes(extent?.['offset']) && isBytes(extent?.['length']);
 }
 
+function isDigest(value: unknown): boolean {
+  return typeof value === 'string' && /^[0-9a-f]{32}$/.test(value);
+}
+
 function isArrangementOrAbsent(value: unknown): boolean {
   const arrangement = fieldsOf(value);
   if (value === undefined) return true;
-  const { wish, places, container, identity } = arrangement ?? {};
+  const { wish, leftOut, places, container, identity } = arrangement ?? {};
   const isPlace = (each: unknown): boolean => isExtent(each) && isBytes(fieldsOf(each)?.['number']);
   if (container !== undefined && !isExtent(container)) return false;
   if (identity !== undefined && fieldsOf(identity) === undefined) return false;
-  return typeof wish === 'string' && /^[0-9a-f]{32}$/.test(wish) && Array.isArray(places) && places.every(isPlace);
+  if (leftOut !== undefined && !isDigest(leftOut)) return false;
+  return isDigest(wish) && Array.isArray(places) && places.every(isPlace);
 }
 
 function isVolume(value: unknown): boolean {

@@ -37,6 +37,8 @@ export interface Scene {
   readonly files: Listing;
   /** UUID and label as blkid prints them. */
   readonly name: string;
+  /** Type and label as blkid reads them. */
+  readonly label: string;
   readonly digest: string;
 }
 
@@ -64,9 +66,10 @@ export async function makeScene(
   change?.(cut);
   const files = await listFiles(cut, content);
   const name = nameOf(cut);
+  const label = labelOf(cut);
   putBack(disk, { offset: OFFSET, length: size }, cut);
   rmSync(cut);
-  return { disk, content, filesystem, size, scratch: folder, files, name, digest: digestOf(disk) };
+  return { disk, content, filesystem, size, scratch: folder, files, name, label, digest: digestOf(disk) };
 }
 
 /** So that what stays lies far behind, and in pieces. */
@@ -100,6 +103,10 @@ function nameOf(volume: string): string {
   return run('blkid', ['-p', '-o', 'value', '-s', 'UUID', '-s', 'LABEL', volume]);
 }
 
+function labelOf(volume: string): string {
+  return run('blkid', ['-p', '-o', 'value', '-s', 'TYPE', '-s', 'LABEL', volume]);
+}
+
 export interface Judged {
   readonly digest: string;
   readonly notes: readonly string[];
@@ -127,7 +134,9 @@ export async function judgeView(
   const digest = digestOf(dump);
   look(dump);
   checkContent(dump, scene.content);
-  assert.is(nameOf(dump), scene.name);
+  // Steps are there to change the UUID; the label stays in any case.
+  if (options.after) assert.is(labelOf(dump), scene.label);
+  else assert.is(nameOf(dump), scene.name);
   if (scene.content.kind !== 'swap') assert.equal(await listFiles(dump, scene.content), scene.files);
   rmSync(dump);
   assert.is(digestOf(scene.disk), scene.digest, 'the source has changed');

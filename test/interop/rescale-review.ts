@@ -1,0 +1,146 @@
+// Clones to other sizes and places in situations that are easily overlooked: what was on the target already when the
+// source changed, and sources that cannot be read everywhere. No changed block may be missed.
+
+import { mkdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { type Bytes, MiB } from '../../src/base/units.js';
+import { readTable } from '../../src/partition/read.js';
+import { openDiskSource } from '../../src/source/disk.js';
+import { HAS_BAD_SECTORS, withBadSectors } from '../support/bad-sectors.js';
+import { oldFile } from '../support/clone-judge.js';
+import {
+  type BuiltDisk,
+  buildDisk,
+  cutOut,
+  type DiskWish,
+  partitionOf,
+  readAt,
+  writeAt,
+} from '../support/disk-builder.js';
+import { type Ectype, ectypeIn } from '../support/ectype-cli.js';
+import { mounted } from '../support/ext4-image.js';
+import { EXT4, NTFS } from '../support/partition-content.js';
+import { randomFrom, SEED } from '../support/random.js';
+import { run } from '../support/run.js';
+import { scratchFolder } from '../support/scratch.js';
+import { makeSwapFile } from '../support/swap-file.js';
+
+const sectors = (bytes: Bytes): number => bytes / 512;
+const test = suite('rescale-review');
+const scratch = scratchFolder();
+const random = randomFrom(SEED);
+let scenes = 0;
+
+interface Scene {
+  readonly disk: BuiltDisk;
+  readonly target: string;
+  readonly ectype: Ectype;
+  readonly folder: string;
+}
+
+async function sceneOf(wish: Omit<DiskWish, 'path'>, size: Bytes): Promise<Scene> {
+  const folder = join(scratch, `scene-${scenes++}`);
+  mkdirSync(folder);
+  const disk = await buildDisk({ ...wish, path: join(folder, 'source.img') }, random);
+  return { disk, target: oldFile(join(folder, 'target.img'), size), ectype: ectypeIn(folder), folder };
+}
+
+/** Where the partition lies on the disk in `path`. */
+async function placeOn(path: string, number: number): Promise<{ offset: Bytes; length: Bytes }> {
+  const medium = openDiskSource(path);
+  try {
+    const table = await readTable(medium);
+    const found = table?.partitions.find((partition) => partition.number === number);
+    assert.ok(found);
+    return found.extent;
+  } finally {
+    await medium.close();
+  }
+}
+
+/** Mounts the ext4 in a partition of the disk, changes it, and puts it back. */
+function changeExt4({ disk, folder }: Scene, number: number, change: (root: string) => void): void {
+  const { extent } = partitionOf(disk, number);
+  const part = join(folder, `part-${number}`);
+  cutOut(disk.path, extent, part);
+  mounted(part, change);
+  writeAt(disk.path, extent.offset, readFileSync(part));
+}
+
+test('a file on a FAT that another one of the same size and time replaced', async () => {
+  const { disk, target, ectype, folder } = await sceneOf(
+    { table: 'mbr', size: 64 * MiB, partitions: [{ content: { kind: 'fat', bits: 16 }, size: sectors(20 * MiB) }] },
+    80 * MiB,
+  );
+  const { extent } = partitionOf(disk, 1);
+  const put = (bytes: Buffer): void => {
+    const file = join(folder, 'kernel');
+    writeFileSync(file, bytes);
+    utimesSync(file, 1_600_000_000, 1_600_000_000);
+    run('mcopy', ['-m', '-D', 'o', '-i', `${disk.path}@@${extent.offset}`, file, '::KERNEL.EFI']);
+  };
+  const options = ['--size', '1=30M'];
+  put(Buffer.alloc(100_000, 'old '));
+  ectype.clone(disk.path, target, `--overwrite-target=${target}`, ...options);
+  const before = readAt(disk.path, extent.offset, extent.length);
+  put(Buffer.alloc(100_000, 'new '));
+  const after = readAt(disk.path, extent.offset, extent.length);
+  assert.not.equal(after, before);
+  assert.equal(after.subarray(0, MiB / 8), before.subarray(0, MiB / 8), 'nothing but its content shows the change');
+  assert.ok(ectype.clone(disk.path, target, ...options).changed);
+  const copy = join(folder, 'copy');
+  run('mcopy', ['-i', `${target}@@${(await placeOn(target, 1)).offset}`, '::KERNEL.EFI', copy]);
+  assert.equal(readFileSync(copy), Buffer.alloc(100_000, 'new '));
+  assert.ok(ectype.verify(disk.path, target, ...options).equal);
+});
+
+test('a swap file that the fstab on another volume no longer names', async () => {
+  const scene = await sceneOf(
+    {
+      table: 'gpt',
+      size: 200 * MiB,
+      partitions: [
+        { content: EXT4, size: sectors(48 * MiB) },
+        { content: EXT4, size: sectors(64 * MiB) },
+      ],
+    },
+    300 * MiB,
+  );
+  const { disk, target, ectype, folder } = scene;
+  const part = join(folder, 'home');
+  cutOut(disk.path, partitionOf(disk, 2).extent, part);
+  run('tune2fs', ['-L', 'home', part]);
+  writeAt(disk.path, partitionOf(disk, 2).extent.offset, readFileSync(part));
+  changeExt4(scene, 2, (root) => makeSwapFile(join(root, 'swapfile'), 2 * MiB));
+  const fstab = (text: string): void =>
+    changeExt4(scene, 1, (root) => {
+      mkdirSync(join(root, 'etc'), { recursive: true });
+      writeFileSync(join(root, 'etc/fstab'), text);
+    });
+  fstab('LABEL=home /home ext4 defaults 0 0\n/home/swapfile none swap sw 0 0\n');
+  const options = ['--layout', 'fill'];
+  const first = ectype.clone(disk.path, target, `--overwrite-target=${target}`, ...options);
+  assert.ok(first.excludedBytes > MiB, 'it was left out');
+  fstab('LABEL=home /home ext4 defaults 0 0\n');
+  const second = ectype.clone(disk.path, target, ...options);
+  assert.is(second.excludedBytes, 0);
+  assert.ok(ectype.verify(disk.path, target, ...options).equal, 'what is no longer left out was copied');
+});
+
+test('the backup boot sector of an NTFS cannot be read', async () => {
+  if (!HAS_BAD_SECTORS) return;
+  const { disk, target, ectype } = await sceneOf(
+    { table: 'gpt', size: 64 * MiB, partitions: [{ content: NTFS, size: sectors(40 * MiB) }] },
+    64 * MiB,
+  );
+  const { extent } = partitionOf(disk, 1);
+  const bad = [{ offset: extent.offset + extent.length - 512, length: 512 }];
+  await withBadSectors(disk.path, bad, (device) => {
+    const { status, events } = ectype.try('clone', '--yes', '--rescue', `--overwrite-target=${target}`, device, target);
+    assert.is(status, 8, JSON.stringify(events.at(-1)));
+  });
+});
+
+test.run();
