@@ -89,9 +89,7 @@ export async function planLayout(options: LayoutOptions): Promise<CopyLayout> {
   const image = boot?.image ?? fitted;
   warnings.push(...(boot?.warnings ?? []));
   if (!image && !moves) refuseOtherSectors(report.sectorSize, target.sectorSize);
-  if (!image && !moves && target.size < report.size) {
-    throw targetTooSmall({ needed: report.size, targetSize: target.size });
-  }
+  if (!image) refuseTooSmall(options);
 
   const kept = report.volumes.filter(({ partition }) => !only || (partition && only.includes(partition.number)));
   if (!forensic) kept.forEach(refuseUnclean);
@@ -157,6 +155,12 @@ async function surroundings(
   // A forensic copy keeps what lies at the source's end; only what is longer than the source is cleared.
   const clearFrom = forensic ? source.size : 0;
   return composeSurroundings(source, { table, image, targetSize: target.size, clearFrom });
+}
+
+/** Without a table nothing else asks whether a volume fits where it goes. */
+function refuseTooSmall({ report, target, arrangement }: LayoutOptions): void {
+  const needed = Math.max(...report.volumes.map((volume) => extentEnd(placeOf(arrangement, volume))));
+  if (needed > target.size) throw targetTooSmall({ needed, targetSize: target.size });
 }
 
 /** File systems count in sectors too: most cannot be used on a disk with larger ones. */

@@ -9,7 +9,7 @@ import { type Bytes, MiB } from '../../src/base/units.js';
 import { readTable } from '../../src/partition/read.js';
 import { openDiskSource } from '../../src/source/disk.js';
 import { HAS_BAD_SECTORS, withBadSectors } from '../support/bad-sectors.js';
-import { oldFile } from '../support/clone-judge.js';
+import { oldFile, sha256 } from '../support/clone-judge.js';
 import {
   type BuiltDisk,
   buildDisk,
@@ -21,6 +21,8 @@ import {
 } from '../support/disk-builder.js';
 import { type Ectype, ectypeIn } from '../support/ectype-cli.js';
 import { mounted } from '../support/ext4-image.js';
+import { HAS_LOOP } from '../support/loop.js';
+import { attachLoop } from '../support/loop-device.js';
 import { EXT4, NTFS } from '../support/partition-content.js';
 import { randomFrom, SEED } from '../support/random.js';
 import { run } from '../support/run.js';
@@ -141,6 +143,23 @@ test('the backup boot sector of an NTFS cannot be read', async () => {
     const { status, events } = ectype.try('clone', '--yes', '--rescue', `--overwrite-target=${target}`, device, target);
     assert.is(status, 8, JSON.stringify(events.at(-1)));
   });
+});
+
+test('what cannot shrink, onto a smaller disk with other sectors', () => {
+  if (!HAS_LOOP) return;
+  const folder = join(scratch, 'bare');
+  mkdirSync(folder);
+  const ectype = ectypeIn(folder);
+  const source = oldFile(join(folder, 'source.img'), 24 * MiB);
+  const target = oldFile(join(folder, 'target.img'), 12 * MiB);
+  const before = sha256(target);
+  attachLoop(source, 512, (from) =>
+    attachLoop(target, 4096, (to) => {
+      const { code } = ectype.refused(3, 'clone', '--yes', `--overwrite-target=${to}`, from, to);
+      assert.is(code, 'safety.target-too-small');
+    }),
+  );
+  assert.is(sha256(target), before, 'the target is what it was');
 });
 
 test.run();
