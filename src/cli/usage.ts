@@ -11,6 +11,7 @@ const VALUES: Readonly<Record<string, string>> = {
   '--detect': 'hash|compare',
   '--layout': 'MODE',
   '--identity': 'keep|new',
+  '--table': 'same|gpt',
   '--size': 'N=SIZE',
   '--overwrite-target': 'ID',
   '--sector-size': 'BYTES',

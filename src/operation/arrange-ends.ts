@@ -9,7 +9,7 @@ import type { DiskReport } from '../plan/inspect.js';
 import type { LayoutMode, WantedSize } from '../plan/layout/types.js';
 import { stateFolder } from '../state/folder.js';
 import type { CloneRecord } from '../state/record.js';
-import { type Arranged, arrange, STAYS } from './arrange.js';
+import { type Arranged, arrange, STAYS, type TableMode } from './arrange.js';
 import type { IdentityMode } from './identity.js';
 
 export interface ArrangementWish {
@@ -17,6 +17,7 @@ export interface ArrangementWish {
   readonly layout?: LayoutMode | undefined;
   readonly sizes?: ReadonlyMap<number, WantedSize> | undefined;
   readonly identity?: IdentityMode | undefined;
+  readonly table?: TableMode | undefined;
   readonly forensic?: boolean;
   readonly keepExcluded?: boolean;
   readonly excludePageFiles?: boolean;
@@ -41,13 +42,18 @@ export async function arrangeEnds(
   wish: ArrangementWish,
   { source, sourceReport, target, lineages, mayDraw }: ArrangedEnds,
 ): Promise<Arranged> {
-  const { layout, sizes = new Map(), identity = 'keep', forensic, rescue, only, signal } = wish;
+  const { layout, sizes = new Map(), identity = 'keep', table = 'same', forensic, rescue, only, signal } = wish;
+  if (table === 'gpt' && identity === 'new') {
+    const hint = 'Make the GPT first, without new IDs; what is cloned from that can be a twin';
+    throw contradictingOptions('--table gpt', '--identity new', hint);
+  }
   const other = forensic ? '--forensic' : rescue ? '--rescue' : undefined;
   if (other !== undefined) {
     const asked = {
       '--size': sizes.size > 0,
       '--layout': (layout ?? 'same') !== 'same',
       '--identity new': identity === 'new',
+      '--table gpt': table === 'gpt',
     };
     const option = Object.entries(asked).find(([, isAsked]) => isAsked)?.[0];
     if (option) {
@@ -65,6 +71,7 @@ export async function arrangeEnds(
     sizes,
     leaveOut: leavesOut(wish),
     identity,
+    table,
     mayDraw,
     lineages,
     scratch: scratchFolder(wish.scratch),

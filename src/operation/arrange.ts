@@ -2,6 +2,7 @@
 // one, and only of volumes that would shrink: finding them takes a look through the whole file system.
 // Invariant: the same wish for the same source and target has the same outcome, whatever was written in between.
 
+import { randomUUID } from 'node:crypto';
 import { DigestStream, digestOf } from '../base/digest.js';
 import { belowMinimum } from '../base/errors/reshape.js';
 import { optionNeedsDisks } from '../base/errors/usage.js';
@@ -23,6 +24,8 @@ import type { CloneRecord, KeptArrangement } from '../state/record.js';
 import { type IdentityMode, twinIdentity } from './identity.js';
 import { baseExtent } from './views.js';
 
+export type TableMode = 'same' | 'gpt';
+
 export interface ArrangeOptions {
   readonly source: SourceEnd;
   readonly report: DiskReport;
@@ -32,6 +35,8 @@ export interface ArrangeOptions {
   readonly sizes: ReadonlyMap<number, WantedSize>;
   readonly leaveOut: boolean;
   readonly identity: IdentityMode;
+  /** `gpt` makes a GPT of an MBR. */
+  readonly table: TableMode;
   /** False for verification: what was never drawn is no use there. */
   readonly mayDraw: boolean;
   /** What is known of the target: the same wish as before has the same outcome. */
@@ -57,11 +62,17 @@ export async function arrange(options: ArrangeOptions): Promise<Arranged> {
   const { report, layout, sizes } = options;
   if (sizes.size > 0 && !report.table) throw optionNeedsDisks('--size');
   const isSame = layout === undefined || layout === 'same';
-  const stays = isSame && sizes.size === 0 && sameSectors(options) && fitsAsItIs(options);
+  const converts = options.table === 'gpt' && report.table?.kind === 'mbr';
+  const stays = isSame && sizes.size === 0 && !converts && sameSectors(options) && fitsAsItIs(options);
   const wish = wishOf(options);
   const known = options.lineages.find(({ arrangement }) => arrangement?.wish === wish)?.arrangement;
   const placed = known ? fromKept(known) : stays ? UNMOVED : await places(options);
-  const arrangement = options.identity === 'new' ? await asTwin(placed, options) : placed;
+  const arrangement =
+    options.identity === 'new'
+      ? await asTwin(placed, options)
+      : converts
+        ? asGpt(placed, options, known?.converted)
+        : placed;
   if (arrangement.places.size === 0 && !arrangement.identity) return STAYS;
   return { arrangement, kept: { ...toKept(arrangement, wish), leftOut: leftOutOf(options) } };
 }
@@ -70,6 +81,20 @@ function places(options: ArrangeOptions): Promise<Arrangement> {
   const { table } = options.report;
   return table ? arrangeTable(options, table) : arrangeSingle(options);
 }
+
+/** The GUIDs of a GPT in place of an MBR: drawn once. */
+function asGpt(arrangement: Arrangement, { report }: ArrangeOptions, known: KeptArrangement['converted']): Arrangement {
+  const numbers = (report.table?.partitions ?? []).map(({ number }) => number);
+  const drawn = () => ({
+    diskId: randomUUID(),
+    partitionIds: Object.fromEntries(numbers.map((number) => [number, randomUUID()])),
+  });
+  const notes = [...arrangement.notes, GPT_NOTE];
+  return { ...arrangement, converted: known ?? drawn(), notes };
+}
+
+const GPT_NOTE =
+  'the target gets a GPT: a boot loader for BIOS has to be installed anew, and nothing finds partitions by their old PARTUUIDs';
 
 async function asTwin(arrangement: Arrangement, options: ArrangeOptions): Promise<Arrangement> {
   const { source, report, lineages, mayDraw } = options;
@@ -96,7 +121,7 @@ function fitsAsItIs({ report, target, only, layout }: ArrangeOptions): boolean {
 }
 
 /** Everything that the outcome follows from, but not how full the volumes are. */
-function wishOf({ report, target, only, layout, sizes, leaveOut, identity }: ArrangeOptions): string {
+function wishOf({ report, target, only, layout, sizes, leaveOut, identity, table }: ArrangeOptions): string {
   const volumes = report.volumes.map((volume) => [
     volume.partition?.number ?? WITHOUT_TABLE,
     volume.extent.offset,
@@ -106,7 +131,7 @@ function wishOf({ report, target, only, layout, sizes, leaveOut, identity }: Arr
   ]);
   const facts = { volumes, table: report.table?.kind ?? '', from: report.sectorSize ?? 0, to: target.sectorSize };
   const digest = new DigestStream();
-  for (const part of [facts, target.size, only ?? 'all', layout ?? 'default', [...sizes], leaveOut, identity]) {
+  for (const part of [facts, target.size, only ?? 'all', layout ?? 'default', [...sizes], leaveOut, identity, table]) {
     digest.add(Buffer.from(JSON.stringify(part)));
   }
   return digest.finish().toString('hex');
@@ -118,9 +143,15 @@ function leftOutOf({ report, leaveOut }: ArrangeOptions): string {
   return digestOf(Buffer.from(JSON.stringify(files))).toString('hex');
 }
 
-function toKept({ places, container, identity }: Arrangement, wish: string): KeptArrangement {
+function toKept({ places, container, identity, converted }: Arrangement, wish: string): KeptArrangement {
   const listed = [...places].map(([number, extent]) => ({ number, ...extent }));
-  return { wish, places: listed, ...(container ? { container } : {}), ...(identity ? { identity } : {}) };
+  return {
+    wish,
+    places: listed,
+    ...(container ? { container } : {}),
+    ...(identity ? { identity } : {}),
+    ...(converted ? { converted } : {}),
+  };
 }
 
 function fromKept({ places, container }: KeptArrangement): Arrangement {
@@ -209,12 +240,12 @@ function isGuess({ report }: ArrangeOptions, minima: ReadonlyMap<number, Bytes>,
 }
 
 function requestOf(
-  { report, target, only: wanted, sizes }: ArrangeOptions,
+  { report, target, only: wanted, sizes, table: wish }: ArrangeOptions,
   { table, minima, mode }: { table: PartitionTable; minima: ReadonlyMap<number, Bytes>; mode: LayoutMode },
 ): LayoutRequest {
   const kept = report.volumes.filter(({ partition }) => !wanted || (partition && wanted.includes(partition.number)));
   return {
-    table: table.kind,
+    table: wish === 'gpt' ? 'gpt' : table.kind,
     partitions: kept.flatMap((volume) => partitionOf(volume, minima) ?? []),
     containers: table.kind === 'mbr' ? table.raw.containers.map(({ extent }) => extent) : [],
     firstStart: Math.min(...table.partitions.map(({ extent }) => extent.offset)),

@@ -14,6 +14,7 @@ import type { LayoutMode, WantedSize } from '../plan/layout/types.js';
 import type { DetectMode, Trust } from '../plan/trust.js';
 import type { References } from '../reshape/identity/references.js';
 import type { CommittedRun, KeptArrangement } from '../state/record.js';
+import type { TableMode } from './arrange.js';
 import type { BootProof } from './boot.js';
 import type { IdentityMode } from './identity.js';
 import type { Twin } from './twin-view.js';
@@ -39,6 +40,8 @@ export interface CloneOptions {
   readonly sizes?: ReadonlyMap<number, WantedSize> | undefined;
   /** `keep` (default): the target replaces the source. `new`: a twin with IDs of its own, which may stay attached. */
   readonly identity?: IdentityMode | undefined;
+  /** `gpt` makes a GPT of an MBR, for targets beyond 2 TiB; default `same`. */
+  readonly table?: TableMode | undefined;
   /** Folder for what the resizing of file systems moves; default: in the state folder. */
   readonly scratch?: string | undefined;
   /** Starts the target in a virtual machine at the end, behind an overlay: see boot. For whole disks. */

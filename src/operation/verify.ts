@@ -29,6 +29,7 @@ import { memoryTarget } from '../source/memory.js';
 import { readOnlyTarget } from '../source/read-only.js';
 import { sliceSource } from '../source/slice.js';
 import type { Source } from '../source/types.js';
+import type { TableMode } from './arrange.js';
 import { arrangeEnds, scratchFolder } from './arrange-ends.js';
 import { historiesOf } from './histories.js';
 import { type IdentityMode, twinOf } from './identity.js';
@@ -48,6 +49,7 @@ export interface VerifyOptions {
   readonly layout?: LayoutMode | undefined;
   readonly sizes?: ReadonlyMap<number, WantedSize> | undefined;
   readonly identity?: IdentityMode | undefined;
+  readonly table?: TableMode | undefined;
   /** Folder for what the resizing of file systems moves; default: in the state folder. */
   readonly scratch?: string | undefined;
   readonly sectorSize?: Bytes | undefined;

@@ -24,11 +24,19 @@ export interface Arrangement {
   readonly container: Extent | undefined;
   /** The IDs of a twin; those of the source if missing. */
   readonly identity: NewIds | undefined;
+  /** GUIDs for the GPT that takes the place of an MBR; it stays an MBR if missing. */
+  readonly converted: Omit<NewIds, 'volumes'> | undefined;
   /** For the user, a sentence each without the full stop. */
   readonly notes: readonly string[];
 }
 
-export const UNMOVED: Arrangement = { places: new Map(), container: undefined, identity: undefined, notes: [] };
+export const UNMOVED: Arrangement = {
+  places: new Map(),
+  container: undefined,
+  identity: undefined,
+  converted: undefined,
+  notes: [],
+};
 
 /** Where `volume` goes. */
 export function placeOf({ places }: Arrangement, { partition, extent }: VolumeReport): Extent {

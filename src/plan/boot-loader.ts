@@ -4,6 +4,7 @@
 import { grubCoreOffset, moveGrub } from '../partition/grub-embedding.js';
 import type { PartitionTable, TableImage } from '../partition/table.js';
 import type { Source } from '../source/types.js';
+import type { TargetTable } from './target-table.js';
 
 /** Bytes of the target's disk that are to differ from those of the source. */
 export interface DiskPatch {
@@ -22,7 +23,11 @@ export interface BootLoader {
 const SECTOR = 512;
 
 /** Adapts GRUB to `image`, the table of the target. Reads the source; throws only if that cannot be read. */
-export async function bootLoaderFor(source: Source, table: PartitionTable, image: TableImage): Promise<BootLoader> {
+export async function bootLoaderFor(
+  source: Source,
+  table: PartitionTable,
+  { kind, image }: TargetTable,
+): Promise<BootLoader> {
   const unchanged = { image, patches: [], warnings: [] };
   const first = image.writes.find(({ offset }) => offset === 0);
   const coreOffset = first && grubCoreOffset(first.bytes);
@@ -30,7 +35,7 @@ export async function bootLoaderFor(source: Source, table: PartitionTable, image
   const core = Buffer.alloc(SECTOR);
   await source.read(core, coreOffset);
   const sectorSize = first?.bytes.length ?? SECTOR;
-  const target = { kind: table.kind, sectorSize, partitions: image.partitions };
+  const target = { kind, sectorSize, partitions: image.partitions };
   const fate = moveGrub({ mbr: first?.bytes ?? core, core, source: table, target });
   switch (fate.kind) {
     case 'none':

@@ -8,17 +8,18 @@ import type { Bytes } from '../base/units.js';
 import type { DiskIdentity } from '../device/identity.js';
 import { CLEAN } from '../filesystem/plugin.js';
 import { type Extent, extentEnd, gaps, normalise, totalLength } from '../map/extent.js';
-import { fitTable, gapsOf } from '../partition/layout.js';
-import type { FitOptions, NewIdentity, TableImage } from '../partition/table.js';
+import { gapsOf } from '../partition/layout.js';
+import type { TableImage } from '../partition/table.js';
 import type { Patch } from '../source/patched.js';
 import { sliceSource } from '../source/slice.js';
 import type { Source } from '../source/types.js';
 import { type Allocation, allocationOf, usedBytes } from './allocation.js';
-import { type Arrangement, type NewIds, placeOf, WITHOUT_TABLE } from './arrangement.js';
+import { type Arrangement, placeOf, WITHOUT_TABLE } from './arrangement.js';
 import { bootLoaderFor, type DiskPatch } from './boot-loader.js';
 import { contentKind, type DiskReport, type VolumeReport } from './inspect.js';
 import { clearedEnd, composeSurroundings, type Piece, tableHoles, withLostBootCode } from './surroundings.js';
 import { contentIdOf, printable } from './target-content.js';
+import { type TargetTable, targetTable } from './target-table.js';
 
 /** A volume that will be copied. */
 export interface PlannedVolume {
@@ -84,9 +85,9 @@ export async function planLayout(options: LayoutOptions): Promise<CopyLayout> {
   if (report.damage) warnings.push(`${report.damage}; the disk is copied as it is`);
   if (only && !report.table) throw optionNeedsDisks('--only');
   const moves = arrangement.places.size > 0;
-  const fitted = report.table && fitTable(report.table, fitOptions(options));
+  const fitted = report.table && targetTable(report.table, options);
   const boot = moves && report.table && fitted ? await bootLoaderFor(source, report.table, fitted) : undefined;
-  const image = boot?.image ?? fitted;
+  const image = boot?.image ?? fitted?.image;
   warnings.push(...(boot?.warnings ?? []));
   if (!image && !moves) refuseOtherSectors(report.sectorSize, target.sectorSize);
   if (!image) refuseTooSmall(options);
@@ -100,7 +101,8 @@ export async function planLayout(options: LayoutOptions): Promise<CopyLayout> {
   }
   const lost = source.readAround && report.table ? await tableHoles(source, report.table) : [];
   const first = lost.find(({ offset }) => offset === 0);
-  const pieces = withLostBootCode(await surroundings(options, image), first);
+  const made = fitted && image ? { ...fitted, image } : undefined;
+  const pieces = withLostBootCode(await surroundings(options, made), first);
   if (forensic && image && !only) {
     for (const gap of forensicGaps(report, { image, pieces, targetSize: target.size })) {
       volumes.push(await planVolume(source, gap, { forensic, leaveOut: false, arrangement, patches: [] }));
@@ -125,36 +127,26 @@ export async function planLayout(options: LayoutOptions): Promise<CopyLayout> {
   };
 }
 
-function fitOptions({ target: { size, sectorSize }, only, arrangement }: LayoutOptions): FitOptions {
-  const { places, container, identity } = arrangement;
-  const moved = places.size === 0 ? {} : { places, container };
-  return { targetSize: size, sectorSize, only, ...moved, identity: identity && tableIds(identity) };
-}
-
-function tableIds({ diskId, partitionIds }: NewIds): NewIdentity | undefined {
-  if (diskId === '') return undefined;
-  return { diskId, partitionIds: new Map(Object.entries(partitionIds).map(([number, id]) => [Number(number), id])) };
-}
-
 /** What will tell the target's content from any other. */
-async function targetContentId({ source, report, arrangement: { identity } }: LayoutOptions): Promise<string> {
-  const drawn = report.table ? identity?.diskId : identity?.volumes[WITHOUT_TABLE];
+async function targetContentId({ source, report, arrangement }: LayoutOptions): Promise<string> {
+  const { identity, converted } = arrangement;
+  const drawn = report.table ? (converted ?? identity)?.diskId : identity?.volumes[WITHOUT_TABLE];
   return drawn || contentIdOf(source, report);
 }
 
 async function surroundings(
   { source, report, target, forensic, arrangement }: LayoutOptions,
-  image: TableImage | undefined,
+  made: TargetTable | undefined,
 ): Promise<Piece[]> {
   const { table } = report;
-  if (!table || !image) {
+  if (!table || !made) {
     const [whole] = report.volumes;
     const size = whole ? extentEnd(placeOf(arrangement, whole)) : report.size;
     return clearedEnd({ size, targetSize: target.size });
   }
   // A forensic copy keeps what lies at the source's end; only what is longer than the source is cleared.
   const clearFrom = forensic ? source.size : 0;
-  return composeSurroundings(source, { table, image, targetSize: target.size, clearFrom });
+  return composeSurroundings(source, { table, ...made, targetSize: target.size, clearFrom });
 }
 
 /** Without a table nothing else asks whether a volume fits where it goes. */

@@ -33,6 +33,7 @@ export interface SurroundingsOptions {
   /** The source's table. */
   readonly table: PartitionTable;
   /** The target's. */
+  readonly kind: PartitionTable['kind'];
   readonly image: TableImage;
   readonly targetSize: Bytes;
   /** The target's end is cleared of old signatures from here on, at most its last MiB. */
@@ -42,7 +43,7 @@ export interface SurroundingsOptions {
 /** The pieces for a target of `targetSize` bytes that gets `image`. */
 export async function composeSurroundings(
   source: Source,
-  { table, image, targetSize, clearFrom }: SurroundingsOptions,
+  { table, kind, image, targetSize, clearFrom }: SurroundingsOptions,
 ): Promise<Piece[]> {
   const whole = { offset: 0, length: targetSize };
   const taken = normalise(image.partitions.map(({ extent }) => extent));
@@ -53,7 +54,7 @@ export async function composeSurroundings(
     ...(tail < targetSize ? [{ offset: tail, length: targetSize - tail }] : []),
     ...image.writes.map(({ offset, bytes }) => ({
       offset,
-      length: isRecord(table, offset) ? RECORD_GAP : bytes.length,
+      length: isRecord(kind, offset) ? RECORD_GAP : bytes.length,
     })),
   ];
   const pieces: Piece[] = [];
@@ -75,8 +76,8 @@ export function clearedEnd({ size, targetSize }: { size: Bytes; targetSize: Byte
 }
 
 /** An EBR lies behind the first sector of an MBR disk; the loader code in its gap travels with it. */
-function isRecord(table: PartitionTable, offset: Bytes): boolean {
-  return table.kind === 'mbr' && offset > 0;
+function isRecord(kind: PartitionTable['kind'], offset: Bytes): boolean {
+  return kind === 'mbr' && offset > 0;
 }
 
 /** The source's gap bytes at the same place, without its table, and the target's table over them. */

@@ -94,6 +94,8 @@ export interface KeptArrangement {
   readonly container?: Extent;
   /** The IDs that were drawn for a twin; whoever uses them checks them. */
   readonly identity?: object;
+  /** GUIDs of the GPT in place of an MBR. */
+  readonly converted?: { readonly diskId: string; readonly partitionIds: Readonly<Record<number, string>> };
 }
 
 /** The record in `value`, or undefined if it is not exactly one. */
@@ -158,6 +160,14 @@ function isExtent(value: unknown): boolean {
   return isBytes(extent?.['offset']) && isBytes(extent?.['length']);
 }
 
+const GUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+function isConversion(value: unknown): boolean {
+  const { diskId, partitionIds } = fieldsOf(value) ?? {};
+  const isGuid = (each: unknown): boolean => typeof each === 'string' && GUID.test(each);
+  return isGuid(diskId) && Object.values(fieldsOf(partitionIds) ?? { missing: '' }).every(isGuid);
+}
+
 function isDigest(value: unknown): boolean {
   return typeof value === 'string' && /^[0-9a-f]{32}$/.test(value);
 }
@@ -165,7 +175,8 @@ function isDigest(value: unknown): boolean {
 function isArrangementOrAbsent(value: unknown): boolean {
   const arrangement = fieldsOf(value);
   if (value === undefined) return true;
-  const { wish, leftOut, places, container, identity } = arrangement ?? {};
+  const { wish, leftOut, places, container, identity, converted } = arrangement ?? {};
+  if (converted !== undefined && !isConversion(converted)) return false;
   const isPlace = (each: unknown): boolean => isExtent(each) && isBytes(fieldsOf(each)?.['number']);
   if (container !== undefined && !isExtent(container)) return false;
   if (identity !== undefined && fieldsOf(identity) === undefined) return false;

@@ -1,11 +1,11 @@
 // Clones onto larger and smaller disks through the command line: partitions grow, shrink and move, everything else about a
 // clone holds - also its deltas.
 
-import { copyFileSync, mkdirSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdirSync, rmSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type Bytes, KiB, MiB } from '../../src/base/units.js';
+import { type Bytes, KiB, MiB, TiB } from '../../src/base/units.js';
 import { oldFile, sha256, sha256Outside } from '../support/clone-judge.js';
 import { preparedDisk, type Wish } from '../support/clone-round-trip.js';
 import { type BuiltDisk, changeDisk, listDisk, partitionOf } from '../support/disk-builder.js';
@@ -162,6 +162,26 @@ test('a root on XFS does not shrink: refused, with what is missing', async () =>
   const error = ectype.refused(3, 'clone', '--yes', '--overwrite-target', target, disk.path, target);
   assert.is(error.code, 'safety.layout-too-small');
   assert.is(sha256(target), before, 'the target is what it was');
+});
+
+test('an MBR becomes a GPT, on a target of 3 TiB that an MBR cannot describe', async () => {
+  const { disk, ectype, folder, target } = await sceneOf(MBR, MiB);
+  truncateSync(target, 3 * TiB);
+  const files = await listDisk(disk.path, disk.partitions);
+  assert.is(
+    ectype.refused(2, 'clone', '--yes', '--table', 'gpt', '--identity', 'new', disk.path, target).code,
+    'usage.contradicting-options',
+  );
+  const sizes = ['--table', 'gpt', '--size', '2=250M'];
+  const { plan } = ectype.clone(disk.path, target, `--overwrite-target=${target}`, ...sizes);
+  assert.ok(
+    plan.warnings.some((warning) => /gets a GPT/.test(warning)),
+    'what it means for starting is told',
+  );
+  await demandRescaled({ ...disk, table: 'gpt' }, target, files);
+  assert.ok(ectype.verify(disk.path, target, ...sizes).equal);
+  assert.not.ok(ectype.clone(disk.path, target, ...sizes).changed, 'the same GUIDs again');
+  rmSync(folder, { recursive: true });
 });
 
 test('one partition into a larger and into a smaller one', async () => {

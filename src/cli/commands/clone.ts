@@ -63,6 +63,9 @@ export class CloneCommand extends BaseCommand {
     description: 'same, fill or proportional: how partitions use a larger or smaller target',
   });
   sizes = Option.Array('--size', { description: 'Size of a partition, such as 2=200G, 3=min or 4=rest; repeatable' });
+  table = Option.String('--table', {
+    description: 'same (default), or gpt: make a GPT of an MBR, for more than 2 TiB',
+  });
   identity = Option.String('--identity', {
     description: 'keep (default): replace the old disk; new: a twin with IDs of its own, which may stay attached',
   });

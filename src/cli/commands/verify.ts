@@ -33,6 +33,7 @@ export class VerifyCommand extends BaseCommand {
   });
   layout = Option.String('--layout', { description: 'As given to the clone: same, fill or proportional' });
   sizes = Option.Array('--size', { description: 'As given to the clone, such as 2=200G' });
+  table = Option.String('--table', { description: 'As given to the clone: same or gpt' });
   identity = Option.String('--identity', { description: 'As given to the clone: keep or new' });
   scratch = Option.String('--scratch', { description: 'Folder for what resizing moves; default: in the state folder' });
   sectorSize = Option.String('--sector-size', { description: 'Sector size to assume for a target file: 512 or 4096' });
