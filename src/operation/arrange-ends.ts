@@ -3,7 +3,7 @@
 import { join } from 'node:path';
 import { contradictingOptions } from '../base/errors/usage.js';
 import type { Bytes } from '../base/units.js';
-import type { SourceEnd, TargetEnd } from '../location/ends.js';
+import { type SourceEnd, sectorSizeOf, type TargetEnd } from '../location/ends.js';
 import { leavesOut } from '../plan/exclusions.js';
 import type { DiskReport } from '../plan/inspect.js';
 import type { LayoutMode, WantedSize } from '../plan/layout/types.js';
@@ -46,7 +46,7 @@ export async function arrangeEnds(
       throw contradictingOptions(option, other, `Leave ${option} out: with ${other} nothing changes its place`);
     return STAYS;
   }
-  const sectorSize = target.medium.sectorSize ?? wish.sectorSize ?? sourceReport.sectorSize ?? SMALLEST_SECTOR;
+  const sectorSize = sectorSizeOf(target) ?? wish.sectorSize ?? sourceReport.sectorSize ?? SMALLEST_SECTOR;
   return arrange({
     source,
     report: sourceReport,

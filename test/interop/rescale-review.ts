@@ -23,7 +23,7 @@ import { type Ectype, ectypeIn } from '../support/ectype-cli.js';
 import { mounted } from '../support/ext4-image.js';
 import { HAS_LOOP } from '../support/loop.js';
 import { attachLoop } from '../support/loop-device.js';
-import { EXT4, NTFS } from '../support/partition-content.js';
+import { EXT4, FAT32, NTFS } from '../support/partition-content.js';
 import { randomFrom, SEED } from '../support/random.js';
 import { run } from '../support/run.js';
 import { scratchFolder } from '../support/scratch.js';
@@ -160,6 +160,22 @@ test('what cannot shrink, onto a smaller disk with other sectors', () => {
     }),
   );
   assert.is(sha256(target), before, 'the target is what it was');
+});
+
+test('a partition of a raw file, into one of a disk with other sectors', async () => {
+  if (!HAS_LOOP) return;
+  const { disk, target, ectype } = await sceneOf(
+    { table: 'gpt', size: 64 * MiB, partitions: [{ content: FAT32, size: sectors(40 * MiB) }] },
+    64 * MiB,
+  );
+  attachLoop(target, 4096, (to) => {
+    run('sfdisk', ['--no-reread', '--no-tell-kernel', '-q', to], { input: 'label: gpt\nstart=256, size=10240\n' });
+    const names = [`${disk.path}#1`, `${to}#1`] as const;
+    ectype.clone(...names, `--overwrite-target=${to}`);
+    assert.is(readAt(target, MiB, 512).readUInt16LE(11), 4096, 'Linux takes no FAT with smaller sectors than the disk');
+    assert.ok(ectype.verify(...names).equal);
+    assert.not.ok(ectype.clone(...names).changed);
+  });
 });
 
 test.run();
