@@ -1,6 +1,7 @@
 // Decides where the source's volumes go on the target. Sizes that their contents cannot go below are asked for one by
 // one, and only of volumes that would shrink: finding them takes a look through the whole file system.
-// Invariant: the same wish for the same source and target has the same outcome, whatever was written in between.
+// Invariant: the same wish for the same source and target has the same outcome, whatever was written in between, as long
+// as that fits.
 
 import { DigestStream, digestOf } from '../base/digest.js';
 import { belowMinimum } from '../base/errors/reshape.js';
@@ -16,10 +17,12 @@ import { contentKind, type DiskReport, type VolumeReport } from '../plan/inspect
 import { decideLayout, layoutError } from '../plan/layout/decide.js';
 import { type Flexibility, flexibilityOf } from '../plan/layout/flexibility.js';
 import type { Layout, LayoutMode, LayoutPartition, LayoutRequest, WantedSize } from '../plan/layout/types.js';
+import { volumeToken } from '../plan/tokens.js';
 import { minimumSize } from '../reshape/minimum.js';
 import type { Minimum } from '../reshape/resizer.js';
+import { sliceSource } from '../source/slice.js';
 import { makeFolder } from '../state/folder.js';
-import type { CloneRecord, KeptArrangement } from '../state/record.js';
+import type { CloneRecord, KeptArrangement, VolumeRecord } from '../state/record.js';
 import { baseExtent } from './views.js';
 
 export interface ArrangeOptions {
@@ -55,8 +58,10 @@ export async function arrange(options: ArrangeOptions): Promise<Arranged> {
   const stays = layout === undefined || layout === 'same';
   if (stays && sizes.size === 0 && sameSectors(options) && fitsAsItIs(options)) return STAYS;
   const wish = wishOf(options);
-  const known = options.lineages.find(({ arrangement }) => arrangement?.wish === wish)?.arrangement;
-  if (known) return { arrangement: fromKept(known), kept: { ...known, leftOut: leftOutOf(options) } };
+  const last = options.lineages.find((record) => record.arrangement?.wish === wish);
+  const known = last?.arrangement;
+  if (known && (await stillHolds(known, last.volumes, options)))
+    return { arrangement: fromKept(known), kept: { ...known, leftOut: leftOutOf(options) } };
   const arrangement = report.table ? await arrangeTable(options, report.table) : await arrangeSingle(options);
   if (arrangement.places.size === 0) return STAYS;
   return { arrangement, kept: { ...toKept(arrangement, wish), leftOut: leftOutOf(options) } };
@@ -94,6 +99,24 @@ function wishOf({ report, target, only, layout, sizes, leaveOut }: ArrangeOption
     digest.add(Buffer.from(JSON.stringify(part)));
   }
   return digest.finish().toString('hex');
+}
+
+/** Whether the volumes that were made smaller still fit: what changed since may need more room than they were given. */
+async function stillHolds(
+  { places }: KeptArrangement,
+  volumes: readonly VolumeRecord[],
+  options: ArrangeOptions,
+): Promise<boolean> {
+  const { report, source } = options;
+  for (const { number, offset, length } of places) {
+    const volume = report.volumes.find(({ partition }) => (partition?.number ?? WITHOUT_TABLE) === number);
+    if (!volume || length >= volume.extent.length) continue;
+    const known = volumes.find((record) => record.offset === offset && record.size === length)?.sourceToken;
+    const token = await volumeToken(sliceSource(source.medium, volume.extent, volume.name));
+    if (token !== undefined && token === known) continue;
+    if ((await minimumOf(volume, options)).minimum > length) return false;
+  }
+  return true;
 }
 
 /** Which files of which volumes, and where they lie. */

@@ -15,6 +15,7 @@ import {
   buildDisk,
   cutOut,
   type DiskWish,
+  listDisk,
   partitionOf,
   readAt,
   writeAt,
@@ -25,6 +26,7 @@ import { HAS_LOOP } from '../support/loop.js';
 import { attachLoop } from '../support/loop-device.js';
 import { EXT4, FAT32, NTFS } from '../support/partition-content.js';
 import { randomFrom, SEED } from '../support/random.js';
+import { demandRescaled } from '../support/rescaled.js';
 import { run } from '../support/run.js';
 import { scratchFolder } from '../support/scratch.js';
 import { makeSwapFile } from '../support/swap-file.js';
@@ -176,6 +178,29 @@ test('a partition of a raw file, into one of a disk with other sectors', async (
     assert.ok(ectype.verify(...names).equal);
     assert.not.ok(ectype.clone(...names).changed);
   });
+});
+
+test('more files than a place from the last run can hold', async () => {
+  const scene = await sceneOf(
+    {
+      table: 'gpt',
+      size: 220 * MiB,
+      partitions: [
+        { content: EXT4, size: sectors(100 * MiB) },
+        { content: EXT4, size: sectors(110 * MiB) },
+      ],
+    },
+    180 * MiB,
+  );
+  const { disk, target, ectype } = scene;
+  const first = ectype.clone(disk.path, target, `--overwrite-target=${target}`);
+  assert.is(first.plan.volumes[1]?.fate, 'shrunk');
+  changeExt4(scene, 2, (root) => writeFileSync(join(root, 'more'), Buffer.alloc(64 * MiB, 'more')));
+  const second = ectype.clone(disk.path, target);
+  assert.is(second.plan.volumes[0]?.fate, 'shrunk', 'the other one has room to give');
+  assert.ok(ectype.verify(disk.path, target).equal);
+  assert.not.ok(ectype.clone(disk.path, target).changed);
+  await demandRescaled(disk, target, await listDisk(disk.path, disk.partitions));
 });
 
 test.run();
