@@ -31,6 +31,8 @@ export interface Place {
   readonly extent: Extent | undefined;
   /** Where the volume begins on its disk; 0 for disks. */
   readonly offsetOnDisk: Bytes;
+  /** In which the table counts that names the volume: a raw file has no other sectors. Undefined without such a table. */
+  readonly tableSectorSize?: Bytes;
 }
 
 export interface SourceEnd {
@@ -57,11 +59,11 @@ export async function resolve(location: Location): Promise<Place> {
     const scope = device && device.partition > 0 ? 'volume' : 'disk';
     return { location, name, scope, path, extent: undefined, offsetOnDisk: device?.start ?? 0 };
   }
-  const extent = await partitionExtent(path, partition);
+  const { extent, tableSectorSize } = await partitionExtent(path, partition);
   const node = device && partitionsOf(device).find((each) => each.partition === partition);
   // The kernel may still know an older table, in which the number means other bytes.
   const current = node?.start === extent.offset && node.size === extent.length;
-  const base = { location, name, scope: 'volume', offsetOnDisk: extent.offset } as const;
+  const base = { location, name, scope: 'volume', offsetOnDisk: extent.offset, tableSectorSize } as const;
   return current && existsSync(node.path) ? { ...base, path: node.path, extent: undefined } : { ...base, path, extent };
 }
 
@@ -69,7 +71,7 @@ function missing(path: string): ToolError {
   return cannotOpen(path, Object.assign(new Error('no such file'), { code: 'ENOENT' }));
 }
 
-async function partitionExtent(path: string, number: number): Promise<Extent> {
+async function partitionExtent(path: string, number: number): Promise<{ extent: Extent; tableSectorSize: Bytes }> {
   const disk = aroundHoles(openDiskSource(path));
   try {
     const table = await readTable(disk);
@@ -80,7 +82,7 @@ async function partitionExtent(path: string, number: number): Promise<Extent> {
         number,
         table.partitions.map((partition) => partition.number),
       );
-    return found.extent;
+    return { extent: found.extent, tableSectorSize: table.sectorSize };
   } finally {
     await disk.close();
   }
@@ -90,6 +92,11 @@ async function partitionExtent(path: string, number: number): Promise<Extent> {
 export function expectedSize(path: string): Bytes {
   const stats = statSync(path, { throwIfNoEntry: false });
   return stats?.isBlockDevice() ? (blockDeviceAt(path)?.size ?? 0) : (stats?.size ?? 0);
+}
+
+/** The sectors that file systems at this end count in; undefined for raw files without a table. */
+export function sectorSizeOf({ place, medium }: SourceEnd | TargetEnd): Bytes | undefined {
+  return medium.sectorSize ?? place.tableSectorSize;
 }
 
 /** The whole disk's size, which its identity includes, whatever part of it is meant. */

@@ -3,7 +3,7 @@
 import { join } from 'node:path';
 import { contradictingOptions } from '../base/errors/usage.js';
 import type { Bytes } from '../base/units.js';
-import type { SourceEnd, TargetEnd } from '../location/ends.js';
+import { type SourceEnd, sectorSizeOf, type TargetEnd } from '../location/ends.js';
 import { leavesOut } from '../plan/exclusions.js';
 import type { DiskReport } from '../plan/inspect.js';
 import type { LayoutMode, WantedSize } from '../plan/layout/types.js';
@@ -61,7 +61,7 @@ export async function arrangeEnds(
     }
     return STAYS;
   }
-  const sectorSize = target.medium.sectorSize ?? wish.sectorSize ?? sourceReport.sectorSize ?? SMALLEST_SECTOR;
+  const sectorSize = sectorSizeOf(target) ?? wish.sectorSize ?? sourceReport.sectorSize ?? SMALLEST_SECTOR;
   return arrange({
     source,
     report: sourceReport,

@@ -1,8 +1,8 @@
 // Decides where the source's volumes go on the target. Sizes that their contents cannot go below are asked for one by
 // one, and only of volumes that would shrink: finding them takes a look through the whole file system.
-// Invariant: the same wish for the same source and target has the same outcome, whatever was written in between.
+// Invariant: the same wish for the same source and target has the same outcome, whatever was written in between, as long
+// as that fits.
 
-import { randomUUID } from 'node:crypto';
 import { DigestStream, digestOf } from '../base/digest.js';
 import { belowMinimum } from '../base/errors/reshape.js';
 import { optionNeedsDisks } from '../base/errors/usage.js';
@@ -17,11 +17,13 @@ import { contentKind, type DiskReport, type VolumeReport } from '../plan/inspect
 import { decideLayout, layoutError } from '../plan/layout/decide.js';
 import { type Flexibility, flexibilityOf } from '../plan/layout/flexibility.js';
 import type { Layout, LayoutMode, LayoutPartition, LayoutRequest, WantedSize } from '../plan/layout/types.js';
+import { volumeToken } from '../plan/tokens.js';
 import { minimumSize } from '../reshape/minimum.js';
 import type { Minimum } from '../reshape/resizer.js';
+import { sliceSource } from '../source/slice.js';
 import { makeFolder } from '../state/folder.js';
-import type { CloneRecord, KeptArrangement } from '../state/record.js';
-import { type IdentityMode, twinIdentity } from './identity.js';
+import type { CloneRecord, KeptArrangement, VolumeRecord } from '../state/record.js';
+import { drawGuids, type IdentityMode, twinIdentity } from './identity.js';
 import { baseExtent } from './views.js';
 
 export type TableMode = 'same' | 'gpt';
@@ -65,8 +67,10 @@ export async function arrange(options: ArrangeOptions): Promise<Arranged> {
   const converts = options.table === 'gpt' && report.table?.kind === 'mbr';
   const stays = isSame && sizes.size === 0 && !converts && sameSectors(options) && fitsAsItIs(options);
   const wish = wishOf(options);
-  const known = options.lineages.find(({ arrangement }) => arrangement?.wish === wish)?.arrangement;
-  const placed = known ? fromKept(known) : stays ? UNMOVED : await places(options);
+  const last = options.lineages.find((record) => record.arrangement?.wish === wish);
+  const known = last?.arrangement;
+  const holds = known !== undefined && (await stillHolds(known, last?.volumes ?? [], options));
+  const placed = known && holds ? fromKept(known) : stays ? UNMOVED : await places(options);
   const arrangement =
     options.identity === 'new'
       ? await asTwin(placed, options)
@@ -82,15 +86,8 @@ function places(options: ArrangeOptions): Promise<Arrangement> {
   return table ? arrangeTable(options, table) : arrangeSingle(options);
 }
 
-/** The GUIDs of a GPT in place of an MBR: drawn once. */
 function asGpt(arrangement: Arrangement, { report }: ArrangeOptions, known: KeptArrangement['converted']): Arrangement {
-  const numbers = (report.table?.partitions ?? []).map(({ number }) => number);
-  const drawn = () => ({
-    diskId: randomUUID(),
-    partitionIds: Object.fromEntries(numbers.map((number) => [number, randomUUID()])),
-  });
-  const notes = [...arrangement.notes, GPT_NOTE];
-  return { ...arrangement, converted: known ?? drawn(), notes };
+  return { ...arrangement, converted: known ?? drawGuids(report), notes: [...arrangement.notes, GPT_NOTE] };
 }
 
 const GPT_NOTE =
@@ -135,6 +132,24 @@ function wishOf({ report, target, only, layout, sizes, leaveOut, identity, table
     digest.add(Buffer.from(JSON.stringify(part)));
   }
   return digest.finish().toString('hex');
+}
+
+/** Whether the volumes that were made smaller still fit: what changed since may need more room than they were given. */
+async function stillHolds(
+  { places }: KeptArrangement,
+  volumes: readonly VolumeRecord[],
+  options: ArrangeOptions,
+): Promise<boolean> {
+  const { report, source } = options;
+  for (const { number, offset, length } of places) {
+    const volume = report.volumes.find(({ partition }) => (partition?.number ?? WITHOUT_TABLE) === number);
+    if (!volume || length >= volume.extent.length) continue;
+    const known = volumes.find((record) => record.offset === offset && record.size === length)?.sourceToken;
+    const token = await volumeToken(sliceSource(source.medium, volume.extent, volume.name));
+    if (token !== undefined && token === known) continue;
+    if ((await minimumOf(volume, options)).minimum > length) return false;
+  }
+  return true;
 }
 
 /** Which files of which volumes, and where they lie. */

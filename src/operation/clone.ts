@@ -18,6 +18,7 @@ import {
   refuseUnmakeable,
   resolve,
   type SourceEnd,
+  sectorSizeOf,
   type TargetEnd,
 } from '../location/ends.js';
 import { parseLocation } from '../location/location.js';
@@ -122,10 +123,13 @@ function openTarget(
   return options.dryRun ? openTargetToRead(place) : openTargetEnd(place);
 }
 
-async function inspectSource({ place, medium, identity }: SourceEnd, { forensic }: CloneOptions): Promise<DiskReport> {
+async function inspectSource(source: SourceEnd, { forensic }: CloneOptions): Promise<DiskReport> {
+  const { place, medium, identity } = source;
   const inspectWhole = forensic ? inspectForensic : inspectDisk;
   const report =
-    place.scope === 'volume' ? await inspectSingle(medium, identity, place.name) : await inspectWhole(medium, identity);
+    place.scope === 'volume'
+      ? { ...(await inspectSingle(medium, identity, place.name)), sectorSize: sectorSizeOf(source) }
+      : await inspectWhole(medium, identity);
   return withExclusions(medium, report);
 }
 
@@ -159,7 +163,7 @@ async function prepare(
   const forensic = options.forensic ?? false;
   const leaveOut = leavesOut(options);
   const { arrangement, kept } = await arrangeEnds(options, { source, sourceReport, target, lineages, mayDraw: true });
-  const sectorSize = target.medium.sectorSize ?? options.sectorSize;
+  const sectorSize = sectorSizeOf(target) ?? options.sectorSize;
   const layout = await planLayout({
     source: source.medium,
     report: sourceReport,

@@ -1,9 +1,9 @@
 // Twins: which IDs a clone gets that may stay attached beside its source.
 // Invariant: IDs are drawn once; as long as the record is there, all later runs find the same.
 
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { identityUnknown } from '../base/errors/identity.js';
-import type { Arrangement } from '../plan/arrangement.js';
+import type { Arrangement, NewIds } from '../plan/arrangement.js';
 import type { DiskReport } from '../plan/inspect.js';
 import { whyNoNewId } from '../reshape/identity/new-id.js';
 import { renamesOf } from '../reshape/identity/renames.js';
@@ -37,6 +37,15 @@ export async function twinIdentity({ source, report, lineages, mayDraw }: TwinOp
     if (why !== undefined) fixed[partition?.number ?? 0] = why;
   }
   return drawIdentity(report, { random: randomBytes, known, fixed });
+}
+
+/** For the GPT that takes the place of an MBR. */
+export function drawGuids({ table }: DiskReport): Omit<NewIds, 'volumes'> {
+  const numbers = (table?.partitions ?? []).map(({ number }) => number);
+  return {
+    diskId: randomUUID(),
+    partitionIds: Object.fromEntries(numbers.map((number) => [number, randomUUID()])),
+  };
 }
 
 /** What views need to know of a twin; undefined: the clone keeps the IDs of its source. */

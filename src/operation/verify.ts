@@ -12,7 +12,7 @@ import { inlineExecutor, workersFor } from '../engine/executor.js';
 import { createLedger } from '../engine/ledger.js';
 import { createTally } from '../engine/tally.js';
 import type { VolumeCopy } from '../engine/volume-copy.js';
-import { openTargetToRead, resolve, type SourceEnd } from '../location/ends.js';
+import { openTargetToRead, resolve, type SourceEnd, sectorSizeOf } from '../location/ends.js';
 import { parseLocation } from '../location/location.js';
 import { everythingUsed, without } from '../map/allocation-map.js';
 import { BLOCK_SIZE } from '../map/block-map.js';
@@ -117,7 +117,7 @@ async function compareEnds(source: SourceEnd, target: SourceEnd, options: Verify
     target: {
       name: target.place.name,
       size: target.medium.size,
-      sectorSize: target.medium.sectorSize ?? options.sectorSize,
+      sectorSize: sectorSizeOf(target) ?? options.sectorSize,
     },
     only: options.only,
     forensic: options.forensic ?? false,
@@ -172,8 +172,11 @@ async function compareLayout(
   return { ...(await compareVolumes(placed, counted, options)), excludedBytes: excludedBytes(layout) };
 }
 
-function inspectSource({ place, medium, identity }: SourceEnd, { forensic }: VerifyOptions): Promise<DiskReport> {
-  if (place.scope === 'volume') return inspectSingle(medium, identity, place.name);
+async function inspectSource(source: SourceEnd, { forensic }: VerifyOptions): Promise<DiskReport> {
+  const { place, medium, identity } = source;
+  if (place.scope === 'volume') {
+    return { ...(await inspectSingle(medium, identity, place.name)), sectorSize: sectorSizeOf(source) };
+  }
   return (forensic ? inspectForensic : inspectDisk)(medium, identity);
 }
 

@@ -15,6 +15,7 @@ import {
   buildDisk,
   cutOut,
   type DiskWish,
+  listDisk,
   partitionOf,
   readAt,
   writeAt,
@@ -23,8 +24,9 @@ import { type Ectype, ectypeIn } from '../support/ectype-cli.js';
 import { mounted } from '../support/ext4-image.js';
 import { HAS_LOOP } from '../support/loop.js';
 import { attachLoop } from '../support/loop-device.js';
-import { EXT4, NTFS } from '../support/partition-content.js';
+import { EXT4, FAT32, NTFS } from '../support/partition-content.js';
 import { randomFrom, SEED } from '../support/random.js';
+import { demandRescaled } from '../support/rescaled.js';
 import { run } from '../support/run.js';
 import { scratchFolder } from '../support/scratch.js';
 import { makeSwapFile } from '../support/swap-file.js';
@@ -160,6 +162,45 @@ test('what cannot shrink, onto a smaller disk with other sectors', () => {
     }),
   );
   assert.is(sha256(target), before, 'the target is what it was');
+});
+
+test('a partition of a raw file, into one of a disk with other sectors', async () => {
+  if (!HAS_LOOP) return;
+  const { disk, target, ectype } = await sceneOf(
+    { table: 'gpt', size: 64 * MiB, partitions: [{ content: FAT32, size: sectors(40 * MiB) }] },
+    64 * MiB,
+  );
+  attachLoop(target, 4096, (to) => {
+    run('sfdisk', ['--no-reread', '--no-tell-kernel', '-q', to], { input: 'label: gpt\nstart=256, size=10240\n' });
+    const names = [`${disk.path}#1`, `${to}#1`] as const;
+    ectype.clone(...names, `--overwrite-target=${to}`);
+    assert.is(readAt(target, MiB, 512).readUInt16LE(11), 4096, 'Linux takes no FAT with smaller sectors than the disk');
+    assert.ok(ectype.verify(...names).equal);
+    assert.not.ok(ectype.clone(...names).changed);
+  });
+});
+
+test('more files than a place from the last run can hold', async () => {
+  const scene = await sceneOf(
+    {
+      table: 'gpt',
+      size: 220 * MiB,
+      partitions: [
+        { content: EXT4, size: sectors(100 * MiB) },
+        { content: EXT4, size: sectors(110 * MiB) },
+      ],
+    },
+    180 * MiB,
+  );
+  const { disk, target, ectype } = scene;
+  const first = ectype.clone(disk.path, target, `--overwrite-target=${target}`);
+  assert.is(first.plan.volumes[1]?.fate, 'shrunk');
+  changeExt4(scene, 2, (root) => writeFileSync(join(root, 'more'), Buffer.alloc(64 * MiB, 'more')));
+  const second = ectype.clone(disk.path, target);
+  assert.is(second.plan.volumes[0]?.fate, 'shrunk', 'the other one has room to give');
+  assert.ok(ectype.verify(disk.path, target).equal);
+  assert.not.ok(ectype.clone(disk.path, target).changed);
+  await demandRescaled(disk, target, await listDisk(disk.path, disk.partitions));
 });
 
 test.run();

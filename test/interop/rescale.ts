@@ -11,9 +11,8 @@ import { preparedDisk, type Wish } from '../support/clone-round-trip.js';
 import { type BuiltDisk, changeDisk, listDisk, partitionOf } from '../support/disk-builder.js';
 import { type Ectype, ectypeIn } from '../support/ectype-cli.js';
 import { type Content, EXT4, FAT32, NTFS, SWAP } from '../support/partition-content.js';
-import { randomFrom, SEED } from '../support/random.js';
+import { randomFrom, SEED, sampleOf } from '../support/random.js';
 import { demandRescaled } from '../support/rescaled.js';
-import { LONG } from '../support/scale.js';
 import { scratchFolder } from '../support/scratch.js';
 
 const sectors = (bytes: Bytes): number => bytes / 512;
@@ -149,10 +148,8 @@ const CASES: readonly Case[] = [
 
 /** All of them take minutes: `npm test` takes a few by its seed. */
 const SAMPLE = 3;
-const chosen = [...CASES];
-for (const random = randomFrom(SEED); !LONG && chosen.length > SAMPLE; ) chosen.splice(random.below(chosen.length), 1);
 
-for (const { name, wish, size, options } of chosen) {
+for (const { name, wish, size, options } of sampleOf(CASES, SAMPLE)) {
   test(name, async () => live(await sceneOf(wish, size), ...options));
 }
 

@@ -10,7 +10,7 @@ import { minimumSize, scratchNeeded } from '../../src/reshape/minimum.js';
 import { mounted as mountedBtrfs } from '../support/btrfs-image.js';
 import { HAS_LOOP } from '../support/loop.js';
 import type { Content } from '../support/partition-content.js';
-import { randomFrom, SEED } from '../support/random.js';
+import { randomFrom, SEED, sampleOf } from '../support/random.js';
 import { judgeView, makeScene, viewOptions } from '../support/reshape.js';
 import { run } from '../support/run.js';
 import { rounds } from '../support/scale.js';
@@ -66,7 +66,7 @@ function testsOf({ filesystem, content, size, fullness = 0.6 }: Kind, index: num
   test.run();
 }
 
-if (HAS_LOOP) for (const [index, kind] of KINDS.entries()) testsOf(kind, index);
+if (HAS_LOOP) for (const kind of sampleOf(KINDS, 3)) testsOf(kind, KINDS.indexOf(kind));
 
 /** Two halves in chunks of their own, and the first is gone: the others have to move to the front. */
 function moveChunks(path: string): void {

@@ -1,5 +1,7 @@
 // Seeded randomness: every random test prints its seed and can be run again with ECTYPE_SEED.
 
+import { LONG } from './scale.js';
+
 export interface Random {
   /** An integer in [0, below). */
   below(below: number): number;
@@ -42,4 +44,11 @@ export function randomFrom(seed: number): Random {
     },
     chance: (probability) => next() / 2 ** 32 < probability,
   };
+}
+
+/** So many of them, chosen by the seed, in their order; all of them in the long tests. */
+export function sampleOf<T>(items: readonly T[], count: number): T[] {
+  const chosen = [...items];
+  for (const random = randomFrom(SEED); !LONG && chosen.length > count; ) chosen.splice(random.below(chosen.length), 1);
+  return chosen;
 }
