@@ -5,15 +5,15 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import * as assert from 'uvu/assert';
 import { recognise } from '../../src/filesystem/registry.js';
 import { afterMove } from '../../src/reshape/after-move/after-move.js';
-import type { Adaptation, Move, Place } from '../../src/reshape/after-move/place.js';
+import type { Adaptation, Move, Site } from '../../src/reshape/after-move/move.js';
 import { patchedSource } from '../../src/source/patched.js';
 import type { Source } from '../../src/source/types.js';
 import { fileSource } from './file-source.js';
 import { run } from './run.js';
 
 export interface Journey {
-  readonly source: Place;
-  readonly target: Place;
+  readonly source: Site;
+  readonly target: Site;
   /** Of the new place; default: the old one's. */
   readonly size?: number;
 }
