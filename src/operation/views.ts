@@ -13,7 +13,8 @@ import type { CopyLayout, PlannedVolume } from '../plan/clone-plan.js';
 import { excludableInView } from '../plan/exclusions.js';
 import { inspectSingle } from '../plan/inspect.js';
 import { afterMove } from '../reshape/after-move/after-move.js';
-import { type Adaptation, type Move, type Place, UNCHANGED } from '../reshape/after-move/place.js';
+import { fatNeedsRebuild } from '../reshape/after-move/fat.js';
+import { type Adaptation, type Move, type Site, UNCHANGED } from '../reshape/after-move/move.js';
 import { rebuildFat } from '../reshape/after-move/rebuild-fat.js';
 import type { BaseExtent } from '../reshape/daemon.js';
 import type { References } from '../reshape/identity/references.js';
@@ -106,7 +107,7 @@ async function keptOf(planned: PlannedVolume, { target, source }: ViewsOptions):
 
 async function viewOf(planned: PlannedVolume, options: ViewsOptions, closing: (() => Promise<void>)[]): Promise<Shown> {
   const { name } = planned;
-  const rebuilds = needsRebuild(planned, options);
+  const rebuilds = await needsRebuild(planned, options);
   const made = rebuilds ? await rebuiltOf(planned, options, closing) : await resizedOf(planned, options, closing);
   const plain = made?.source ?? sourceSlice(planned, options);
   const renamed = await renamedOf(planned, plain, { options, made, rebuilds });
@@ -139,8 +140,9 @@ export function needsView(planned: PlannedVolume, twin: Twin | undefined): boole
   return targetExtent.length !== sourceExtent.length || (twin !== undefined && changesByTool(planned));
 }
 
-function needsRebuild({ report }: PlannedVolume, { forensic, layout, sourceSectorSize }: ViewsOptions): boolean {
-  return !forensic && layout.sectorSize !== sourceSectorSize && /^fat\d+$/.test(report.filesystem?.kind ?? '');
+async function needsRebuild(planned: PlannedVolume, options: ViewsOptions): Promise<boolean> {
+  if (options.forensic || !/^fat\d+$/.test(planned.report.filesystem?.kind ?? '')) return false;
+  return fatNeedsRebuild(moveOf(planned, sourceSlice(planned, options), options));
 }
 
 interface Made {
@@ -211,7 +213,7 @@ function moveOf(
   volume: Source,
   { source, target, layout, sourceSectorSize }: ViewsOptions,
 ): Move {
-  const at = (start: Bytes, sectorSize: Bytes): Place => ({ startLba: Math.floor(start / sectorSize), sectorSize });
+  const at = (start: Bytes, sectorSize: Bytes): Site => ({ startLba: Math.floor(start / sectorSize), sectorSize });
   const kind = filesystem?.kind ?? foreign?.kind;
   return {
     volume,

@@ -11,14 +11,17 @@ import { run } from './run.js';
 const WAIT_MS = 10;
 const WAITS = 1000;
 
-/** Runs `action` on the mounted volume. `killed`: ends ntfs-3g with SIGKILL instead of unmounting properly. */
+/**
+ * Runs `action` on the mounted volume. `killed`: ends ntfs-3g with SIGKILL instead of unmounting properly. `device`: through
+ * which the image is mounted, if not directly.
+ */
 export async function withNtfsMounted<T>(
   image: string,
   action: (folder: string) => T | Promise<T>,
-  { options = '', killed = false }: { options?: string; killed?: boolean } = {},
+  { options = '', killed = false, device = image }: { options?: string; killed?: boolean; device?: string } = {},
 ): Promise<T> {
   const folder = mkdtempSync(`${image}-mount-`);
-  const driver = spawn('ntfs-3g', ['-o', `no_detach,${options || 'rw'}`, image, folder], { stdio: 'pipe' });
+  const driver = spawn('ntfs-3g', ['-o', `no_detach,${options || 'rw'}`, device, folder], { stdio: 'pipe' });
   let said = '';
   driver.stderr.on('data', (piece: Buffer) => {
     said += piece.toString();

@@ -8,7 +8,7 @@ import { afterMove } from '../../src/reshape/after-move/after-move.js';
 import { planFallback } from '../../src/reshape/after-move/fallback-loader.js';
 import { chooseGeometry } from '../../src/reshape/after-move/fat-geometry.js';
 import type { FatNode } from '../../src/reshape/after-move/fat-tree.js';
-import { difference, hiddenSectors, type Move } from '../../src/reshape/after-move/place.js';
+import { difference, hiddenSectors, type Move } from '../../src/reshape/after-move/move.js';
 import { memoryTarget } from '../../src/source/memory.js';
 import { patchedSource } from '../../src/source/patched.js';
 import { thrownBy } from '../support/partition-disk.js';

@@ -4,8 +4,8 @@
 
 import { adaptExfat } from './exfat.js';
 import { adaptFat } from './fat.js';
+import { type Adaptation, changesSectors, type Move, UNCHANGED } from './move.js';
 import { adaptNtfs } from './ntfs.js';
-import { type Adaptation, changesSectors, type Move, UNCHANGED } from './place.js';
 import { checkSectorSize } from './sector-size.js';
 
 /** Throws ToolError if the volume cannot live at its new place (`filesystem.sector-size-stays`), or is damaged. */

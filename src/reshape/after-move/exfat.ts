@@ -13,7 +13,7 @@ import {
   parseBootSector,
 } from '../../filesystem/exfat/boot-sector.js';
 import type { Patch } from '../../source/patched.js';
-import { type Adaptation, changesSectors, difference, kindOf, type Move, readAt } from './place.js';
+import { type Adaptation, changesSectors, difference, kindOf, type Move, readAt } from './move.js';
 
 const PARTITION_OFFSET = 64;
 /** Says that nobody should look at it. */

@@ -7,7 +7,7 @@ import type { Bytes } from '../../base/units.js';
 import { BOOT_SECTOR_LENGTH, type BootSector, parseBootSector } from '../../filesystem/fat/boot-sector.js';
 import type { Patch } from '../../source/patched.js';
 import type { Source } from '../../source/types.js';
-import { type Adaptation, changesSectors, difference, hiddenSectors, kindOf, type Move, readAt } from './place.js';
+import { type Adaptation, changesSectors, difference, hiddenSectors, kindOf, type Move, readAt } from './move.js';
 
 const AT = { sectorSize: 0x0b, reservedSectors: 0x0e, hidden: 0x1c, backupSector: 0x32, signature: 510 } as const;
 const SIGNATURE = 0xaa55;

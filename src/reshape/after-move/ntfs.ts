@@ -10,7 +10,7 @@ import { BOOT_SECTOR_LENGTH, type BootSector, parseBootSector } from '../../file
 import { findInDirectory } from '../../filesystem/ntfs/directory.js';
 import { openMasterFileTable, RECORD, readRecord } from '../../filesystem/ntfs/master-file-table.js';
 import type { Patch } from '../../source/patched.js';
-import { type Adaptation, changesSectors, difference, hiddenSectors, kindOf, type Move, readAt } from './place.js';
+import { type Adaptation, changesSectors, difference, hiddenSectors, kindOf, type Move, readAt } from './move.js';
 import { orDamaged } from './sector-size.js';
 
 const AT = { sectorSize: 0x0b, sectorsPerCluster: 0x0d, hidden: 0x1c, totalSectors: 0x28 } as const;

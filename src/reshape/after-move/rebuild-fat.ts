@@ -20,7 +20,7 @@ import type { Source } from '../../source/types.js';
 import { type Fallback, planFallback } from './fallback-loader.js';
 import { chooseGeometry, type FatGeometry } from './fat-geometry.js';
 import { type FatNode, readFatTree } from './fat-tree.js';
-import { readAt } from './place.js';
+import { readAt } from './move.js';
 
 /** Runs an outside program with these variables added to the environment. Throws ToolError if it is missing or fails. */
 export type RunProgram = (

@@ -12,7 +12,7 @@ import { BLOCK as F2FS_BLOCK } from '../../filesystem/f2fs/superblock.js';
 import { HEADER_LENGTH, parseSwapHeader } from '../../filesystem/swap/header.js';
 import { readSuperblock as readXfs } from '../../filesystem/xfs/superblock.js';
 import type { Source } from '../../source/types.js';
-import { type Adaptation, kindOf, type Move, readAt, UNCHANGED } from './place.js';
+import { type Adaptation, kindOf, type Move, readAt, UNCHANGED } from './move.js';
 
 const COPY_FILES = 'Make a new file system on the target and copy the files, or choose a target with smaller sectors';
 

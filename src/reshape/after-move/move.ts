@@ -5,7 +5,7 @@ import type { Bytes } from '../../base/units.js';
 import type { Patch } from '../../source/patched.js';
 import type { Source } from '../../source/types.js';
 
-export interface Place {
+export interface Site {
   /** First sector of the volume, in sectors of its disk; 0 for a volume without a partition table around it. */
   readonly startLba: number;
   /** Of the disk. */
@@ -17,8 +17,8 @@ export interface Move {
   readonly volume: Source;
   /** What was recognised, as blkid calls it (`ext4`, `fat32`, `crypto_LUKS`); undefined if nothing was. */
   readonly filesystem: { readonly kind: string } | undefined;
-  readonly source: Place;
-  readonly target: Place;
+  readonly source: Site;
+  readonly target: Site;
 }
 
 export interface Adaptation {
