@@ -31,6 +31,12 @@ function version(): string {
   return manifest.version;
 }
 
+/** The parser compiles what it knows: a word that names a command makes all others superfluous. Help lists all. */
+function commandsFor([word]: readonly string[]): readonly CommandClass[] {
+  const named = COMMANDS.filter(({ paths }) => paths?.some(([first]) => first === word));
+  return named.length === 0 || named.includes(Builtins.HelpCommand) ? COMMANDS : named;
+}
+
 async function main(words: readonly string[]): Promise<number> {
   const cli = new ReadableCli({
     binaryLabel: 'ectype: disk cloning, delta-sync and imaging for Linux',
@@ -38,7 +44,7 @@ async function main(words: readonly string[]): Promise<number> {
     binaryVersion: version(),
     enableColors: process.stdout.isTTY === true && !process.env['NO_COLOR'],
   });
-  for (const command of COMMANDS) cli.register(command);
+  for (const command of commandsFor(words)) cli.register(command);
   const context = { ...Cli.defaultContext };
   try {
     const command = cli.process([...words], context);
