@@ -222,13 +222,22 @@ function clone(what, to = target) {
   return result;
 }
 
+/** The same partitions where the disk's own table says that they are. */
+function partitionsOn(disk) {
+  const { partitiontable } = JSON.parse(run('sfdisk', ['--json', disk]));
+  return PARTITIONS.map((partition) => {
+    const { start, size } = partitiontable.partitions[partition.number - 1];
+    return { ...partition, offset: start * 512, size: size * 512 };
+  });
+}
+
 /** Everything on the clone, judged by others. */
 function checkClone(files, to = target) {
   check(
     'sgdisk finds no problem in the partition table',
     /No problems found/.test(run('sgdisk', ['-v', to]).toString()),
   );
-  const [efi, linux, windows, swap] = PARTITIONS.map((partition) => cut(to, partition));
+  const [efi, linux, windows, swap] = partitionsOn(to).map((partition) => cut(to, partition));
   check('fsck.fat finds the EFI partition clean', tryRun('fsck.fat', ['-n', efi]).status === 0);
   check('e2fsck finds ext4 clean', tryRun('e2fsck', ['-fn', linux]).status === 0);
   check('ntfsfix finds NTFS clean', tryRun('ntfsfix', ['-n', windows]).status === 0);
@@ -317,6 +326,17 @@ fill(other, 1200 * MiB);
 await killInTheMiddle(other);
 clone('after the kill', other);
 checkClone(files, other);
+
+console.log('\nA smaller disk: the Linux file system shrinks on the way, the old disk stays as it is; then a delta');
+const smaller = at('smaller-disk.img');
+fill(smaller, 800 * MiB);
+const old = fileDigest(source);
+clone('onto a smaller disk', smaller);
+checkClone(files, smaller);
+check('the old disk was not changed', fileDigest(source) === old);
+changeDisk(files);
+clone('smaller, after changes', smaller);
+checkClone(files, smaller);
 
 table();
 console.log(`\n${passed} passed, ${failed} failed`);

@@ -95,7 +95,8 @@ for (const [kind, make] of Object.entries(MAKERS)) {
     const read = await sectorsRead(bytes);
     let whole = 0;
     for (let round = 0; round < rounds({ short: 30, long: 2000 }); round += 1) {
-      const bad = Array.from({ length: random.between(1, 3) }, () => random.pick(read));
+      // Once all of them, so that it matters in any case.
+      const bad = round === 0 ? read : Array.from({ length: random.between(1, 3) }, () => random.pick(read));
       const found = await usedOf(aroundHoles(failing(bytes, bad)));
       if (found.method === 'whole') whole += 1;
       assert.ok(found.method === 'allocated' || found.damaged, 'copied whole without a warning');
