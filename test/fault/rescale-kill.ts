@@ -28,7 +28,7 @@ const WISH: Wish = {
   ],
 };
 
-const ROUNDS = rounds({ short: 3, long: 60 });
+const ROUNDS = rounds({ short: 2, long: 60 });
 const scratch = scratchFolder();
 const random = randomFrom(SEED);
 

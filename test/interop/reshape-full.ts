@@ -66,7 +66,7 @@ function testsOf({ filesystem, content, size, fullness = 0.6 }: Kind, index: num
   test.run();
 }
 
-if (HAS_LOOP) for (const kind of sampleOf(KINDS, 3)) testsOf(kind, KINDS.indexOf(kind));
+if (HAS_LOOP) for (const kind of sampleOf(KINDS, 2)) testsOf(kind, KINDS.indexOf(kind));
 
 /** Two halves in chunks of their own, and the first is gone: the others have to move to the front. */
 function moveChunks(path: string): void {
