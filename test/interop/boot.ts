@@ -69,6 +69,28 @@ test('a login prompt is a success; what the system writes never reaches the disk
   assert.is(result['screenshot'], undefined);
 });
 
+for (const [name, text, booted] of [
+  ['starts', 'tiny login: ', true],
+  ['does not start', 'Kernel panic - not syncing: no init\r\n', false],
+] as const) {
+  test(`clone --prove-boot: a clone that ${name}`, () => {
+    const source = programDisk(path(`proved ${name}.img`), { text, writes: true });
+    const target = path(`proof ${name}.img`);
+    const proof = ['--prove-boot', '--prove-boot-time', '2m', '--scratch', work];
+    const { status, events } = cli.json(['clone', '--yes', ...proof, source, target]);
+    const result = events.find(({ event }) => event === 'result');
+    const boot = result?.['boot'] as Record<string, unknown> | undefined;
+    assert.is(boot?.['booted'], booted, JSON.stringify(events.at(-1)));
+    assert.is(status, booted ? 0 : 7);
+    assert.is(
+      fileDigest(target),
+      fileDigest(source),
+      'the clone is whole either way, and the machine did not write it',
+    );
+    demandNothingLeft();
+  });
+}
+
 for (const bus of ['virtio', 'nvme']) {
   test(`the same on ${bus}`, () => {
     const disk = programDisk(path(`${bus}.img`), { text: 'tiny login: ', writes: true });
