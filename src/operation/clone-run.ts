@@ -179,8 +179,10 @@ async function sharedIds(
  * A volume whose view would be made from what the source held last time is on the target already. What is left out of it
  * may follow from another volume, whose fstab names its swap file.
  */
-function keptVolumes({ layout, trust, arrangement, twin }: PreparedClone, before: SourceState): boolean[] {
-  const last = trust.unfinished ? undefined : trust.lineage?.arrangement;
+function keptVolumes({ source, layout, trust, arrangement, twin }: PreparedClone, before: SourceState): boolean[] {
+  // A token tells one state of a medium from another, not one medium from a raw copy of it that was changed since.
+  const isSameSource = trust.lineage?.source.key === source.identity.key;
+  const last = trust.unfinished || !isSameSource ? undefined : trust.lineage?.arrangement;
   const isSameWish =
     arrangement !== undefined && last?.wish === arrangement.wish && last.leftOut === arrangement.leftOut;
   return layout.volumes.map((planned, index) => {

@@ -1,7 +1,7 @@
 // Clones to other sizes and places in situations that are easily overlooked: what was on the target already when the
 // source changed, and sources that cannot be read everywhere. No changed block may be missed.
 
-import { mkdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -10,12 +10,14 @@ import { readTable } from '../../src/partition/read.js';
 import { openDiskSource } from '../../src/source/disk.js';
 import { HAS_BAD_SECTORS, withBadSectors } from '../support/bad-sectors.js';
 import { oldFile, sha256 } from '../support/clone-judge.js';
+import { findBytes } from '../support/clone-pair.js';
 import {
   type BuiltDisk,
   buildDisk,
   cutOut,
   type DiskWish,
   listDisk,
+  onPartition,
   partitionOf,
   readAt,
   writeAt,
@@ -201,6 +203,21 @@ test('more files than a place from the last run can hold', async () => {
   assert.ok(ectype.verify(disk.path, target).equal);
   assert.not.ok(ectype.clone(disk.path, target).changed);
   await demandRescaled(disk, target, await listDisk(disk.path, disk.partitions));
+});
+
+test('a raw copy of the source that was changed since is another source, whatever its tokens say', async () => {
+  const wish = { table: 'gpt', size: 80 * MiB, partitions: [{ content: EXT4, size: sectors(64 * MiB) }] } as const;
+  const { disk, target, ectype, folder } = await sceneOf(wish, 160 * MiB);
+  const { extent } = partitionOf(disk, 1);
+  const mark = random.bytes(4096);
+  const write = (file: string): void => mounted(file, (root) => writeFileSync(join(root, 'marked'), mark));
+  await onPartition(disk.path, extent, write, { write: true });
+  ectype.clone(disk.path, target, `--overwrite-target=${target}`, '--layout', 'fill');
+  const other = { ...disk, path: join(folder, 'other.img') };
+  copyFileSync(disk.path, other.path);
+  writeAt(other.path, findBytes(other.path, mark, extent), random.bytes(4096));
+  assert.ok(ectype.clone(other.path, target, `--overwrite-target=${target}`, '--layout', 'fill').changed);
+  await demandRescaled(other, target, await listDisk(other.path, other.partitions));
 });
 
 test.run();
