@@ -22,6 +22,8 @@ export interface FilesystemInfo {
   readonly used: Bytes | undefined;
   /** When it was last mounted or written, if it says so. */
   readonly lastWritten: Date | undefined;
+  /** When it was made, in its own words, if it says so: tells it from another one that was given the same UUID. */
+  readonly made?: string;
 }
 
 /** Whether a block copy of the volume, as it lies there, is a consistent file system. */
@@ -70,6 +72,40 @@ export interface FileExtent extends Extent {
 /** There is no map, and that is no damage: what it needs lies on other volumes. The volume is copied whole. */
 export class OutOfReach extends FormatError {}
 
+/** What a file system says of one regular file, as far as it shows whether the file's bytes may have changed. */
+export interface FileRecord {
+  /** Inode, MFT record, address: ascending within a scan. */
+  readonly id: number;
+  /** 16 bytes, of all that changes with the file's content or its place; not of when it was last read. */
+  readonly digest: Buffer;
+  /**
+   * Bytes of the volume that hold its data and nothing else. Two records may have the same ones (reflinks): they are
+   * taken as unchanged only if all records that have them are.
+   */
+  readonly extents: readonly Extent[];
+  /**
+   * When the file last changed by its own stamps (the newest of change and modification), in milliseconds since 1970.
+   * Infinity: its bytes can change without a trace, so it is read each time.
+   */
+  readonly changedAt: number;
+}
+
+/** Records that lie next to each other: an unchanged group need not be parsed again. */
+export interface RecordGroup {
+  /** Ascending within a scan, and the same for the same place on the volume. */
+  readonly id: number;
+  /** 16 bytes, of the raw bytes that the records are made of. */
+  readonly digest: Buffer;
+  /** Parses the group; only until the next one is asked for. */
+  read(): Promise<GroupContent>;
+}
+
+export interface GroupContent {
+  readonly records: readonly FileRecord[];
+  /** True if the group's digest covers all that the records were made of: no tree blocks elsewhere. */
+  readonly complete: boolean;
+}
+
 /** What lies in a damaged stretch. */
 export interface Owner {
   /** The part of the asked extents it owns; volume offsets. */
@@ -92,6 +128,12 @@ export interface FilesystemPlugin {
   openAllocationMap(volume: Source, info: FilesystemInfo): Promise<AllocationMap>;
   /** 16 bytes that differ after every writing mount or repair of the volume. */
   token(volume: Source, info: FilesystemInfo): Promise<Buffer>;
+  /**
+   * The records of all regular files whose data may stay unread while their records stay the same. Whatever is in no
+   * record is read: directories, the file system's own files, files that others write to than the file system.
+   * Throws FormatError if the metadata contradicts itself, or has features that are not understood here.
+   */
+  records?(volume: Source, info: FilesystemInfo): AsyncIterable<RecordGroup>;
   /** Names what lies in `extents` (ascending). Best effort on a failing disk: never throws on unreadable or hostile metadata. */
   ownersOf?(volume: Source, info: FilesystemInfo, extents: readonly Extent[]): Promise<readonly Owner[]>;
   /** Files that are known by their names, whose content may be left out; asked of clean volumes only. FormatError: none. */
