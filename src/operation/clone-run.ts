@@ -10,7 +10,7 @@ import { differs, disarm, fillHeld, type PlacedVolume, type Staged, stageHeld } 
 import { copy } from '../engine/copy.js';
 import { type Executor, inlineExecutor } from '../engine/executor.js';
 import { createLedger } from '../engine/ledger.js';
-import { createTally } from '../engine/tally.js';
+import { createTally, type Tally } from '../engine/tally.js';
 import type { VolumeCopy } from '../engine/volume-copy.js';
 import type { TargetEnd } from '../location/ends.js';
 import { excludedBytes, type PlannedVolume } from '../plan/clone-plan.js';
@@ -21,6 +21,7 @@ import { targetFolder } from '../state/lineages.js';
 import { lockTarget } from '../state/lock.js';
 import type { CloneOptions, CloneRunResult, PreparedClone } from './clone-types.js';
 import { buildVolumes } from './clone-volumes.js';
+import { detectChanges } from './detection.js';
 import {
   changesOf,
   gatherEvidence,
@@ -113,7 +114,8 @@ async function bringUpToDate(context: Run): Promise<CloneRunResult> {
   target.medium.dropCache();
   refuseWrittenTarget(prepared, target);
   await rescue?.keepPieces();
-  const placed = buildVolumes(prepared, target, session);
+  const detection = await detectChanges(prepared, before, session);
+  const placed = buildVolumes(prepared, target, { session, proofs: detection.proofs });
   session.useVolumes(placed);
   rescue?.useVolumes(placed);
 
@@ -123,6 +125,7 @@ async function bringUpToDate(context: Run): Promise<CloneRunResult> {
   const staged = await copyAndStage(context, placed, counted);
   const places = await witnessPlaces(prepared, placed);
   let witnesses = heldWitnesses(prepared, places);
+  const catalogues = await detection.finish();
   if (!session.armed && (!witnesses || (await differs(target.medium, staged.pieces)))) await session.arm();
 
   const after = await readSourceState(prepared);
@@ -132,19 +135,20 @@ async function bringUpToDate(context: Run): Promise<CloneRunResult> {
   if (session.armed) {
     report({ event: 'phase', phase: 'commit', message: 'writing the partition table and boot code' });
     witnesses = await leaveWitnesses(places, placed, commit.tally);
-    await target.medium.flush(); // all data, before anything makes it count
-    await readBackSample(placed, target);
-    await disarm(target.medium, { armed: prepared.armed, pieces: staged.pieces, tally: commit.tally });
-    await fillHeld(staged);
+    await complete(context, { placed, staged, tally: commit.tally });
   }
   const { done, written } = sumOf(counted);
-  const evidence = await gatherEvidence(prepared, target, { sourceTokens: after.tokens, witnesses: witnesses ?? [] });
+  const evidence = await gatherEvidence(prepared, target, {
+    sourceTokens: after.tokens,
+    witnesses: witnesses ?? [],
+    catalogues,
+  });
   session.commit(evidence, { seconds: secondsSince(start), done, written }, rescue?.rescued());
   const verified = options.verify
     ? await verifyAgainstMaps(placed, target, { ...context, workers: prepared.workers })
     : undefined;
   const busy = session.armed && prepared.scope === 'disk' ? target.medium.rereadTable() : undefined;
-  const warnings = [...context.notes];
+  const warnings = [...context.notes, ...detection.notes];
   if (busy !== undefined) warnings.push(`the kernel still shows the old partitions of ${target.place.name} (${busy})`);
   warnings.push(...(await sharedIds(prepared, target)));
   const unreadable = await rescue?.finish(warnings);
@@ -159,6 +163,17 @@ async function bringUpToDate(context: Run): Promise<CloneRunResult> {
     boot: undefined,
     unreadable,
   };
+}
+
+/** All data is durable before anything makes it count. */
+async function complete(
+  { prepared, target }: Run,
+  { placed, staged, tally }: { placed: readonly PlacedVolume[]; staged: Staged; tally: Tally },
+): Promise<void> {
+  await target.medium.flush();
+  await readBackSample(placed, target);
+  await disarm(target.medium, { armed: prepared.armed, pieces: staged.pieces, tally });
+  await fillHeld(staged);
 }
 
 /** Of a twin: what still makes it look like its source, by the IDs that both disks show now. */

@@ -30,8 +30,13 @@ export interface CloneOptions {
   readonly keepExcluded?: boolean;
   /** They are left out of a forensic copy too. */
   readonly excludePageFiles?: boolean;
-  /** `hash` (default) reads the source and trusts the block map where it can be trusted; `compare` reads both sides. */
-  readonly detect?: 'hash' | 'compare' | undefined;
+  /**
+   * `rapid` (default) reads what changed files and the file systems' own structures hold, where file systems tell which
+   * files changed; `hash` all of the source; both trust the block map where it can be trusted. `compare` reads both sides.
+   */
+  readonly detect?: 'rapid' | 'hash' | 'compare' | undefined;
+  /** Both sides are read once so many runs wrote something; 0: never. Default 10. */
+  readonly fullCheckEvery?: number | undefined;
   /** Reads the target again at the end and checks every digest. */
   readonly verify?: boolean;
   /** How volumes change their size; default: not at all where that fits, and only as far as it must otherwise. */
