@@ -4,7 +4,7 @@
 
 import type { Bytes } from '../base/units.js';
 import { blockCount, type Grid, PAGE_DIGESTS, pageExtent, pageLength } from './block-map.js';
-import { type Extent, extentEnd, intersect } from './extent.js';
+import { type Extent, extentEnd, intersect, normalise } from './extent.js';
 
 /** Pages of which only parts are proved: 64 MiB of bits at 4 KiB a unit. Beyond that, parts of pages are read. */
 const MOST_PARTIAL = 2 ** 17;
@@ -106,6 +106,22 @@ export class Proof {
       else runs.push({ first: block, end: block + 1 });
     }
     return runs;
+  }
+
+  /** The units that meet the extent and are not proved, clipped to it; for people who want to know what changed. */
+  unprovedIn(extent: Extent): Extent[] {
+    const found: Extent[] = [];
+    const end = Math.ceil(extentEnd(extent) / this.#unit);
+    for (let unit = Math.floor(extent.offset / this.#unit); unit < end; unit += 1) {
+      const part = intersect({ offset: unit * this.#unit, length: this.#unit }, extent);
+      if (part && !this.#isProved(unit)) found.push(part);
+    }
+    return normalise(found);
+  }
+
+  #isProved(unit: number): boolean {
+    const bits = this.#everything ? WHOLE : this.#pages.get(Math.floor(unit / this.#unitsPerPage));
+    return bits === WHOLE || (bits !== undefined && hasBit(bits, unit % this.#unitsPerPage));
   }
 
   /** Marks the blocks in which a unit that meets the extent is not proved; offsets are the page's. */

@@ -25,6 +25,8 @@ export interface Detection {
   readonly finish: () => Promise<readonly (string | undefined)[]>;
   /** Why a volume is read whole after all. */
   readonly notes: readonly string[];
+  /** Resolves when nothing of this reads the source any more. */
+  settled(): Promise<void>;
 }
 
 interface Found {
@@ -44,27 +46,27 @@ export async function detectChanges(
 ): Promise<Detection> {
   const startedAt = Date.now(); // before anything of the source is read
   const found: Promise<Found>[] = [];
-  for (const [index, planned] of prepared.layout.volumes.entries()) {
-    const volume = { prepared, planned, session, index, startedAt };
-    const isRapid = session.maps[index]?.trust.mode === 'rapid';
-    const work = detectIn(volume, isRapid ? before.tokens[index] : undefined);
-    work.catch(() => {}); // whoever waits for it is told
-    found.push(work);
-    if (isRapid) await work;
-  }
+  const settled = async (): Promise<void> => void (await Promise.allSettled(found));
   const notes: string[] = [];
   const proofs: (Proof | undefined)[] = [];
-  for (const [index, work] of found.entries()) {
-    if (session.maps[index]?.trust.mode !== 'rapid') {
-      proofs.push(undefined);
-      continue;
+  try {
+    for (const [index, planned] of prepared.layout.volumes.entries()) {
+      const isRapid = session.maps[index]?.trust.mode === 'rapid';
+      const work = detectIn({ prepared, planned, session, index, startedAt }, before.tokens[index]);
+      work.catch(() => {}); // whoever waits for it is told
+      found.push(work);
+      const { proof, note } = isRapid ? await work : NOTHING;
+      proofs.push(proof);
+      if (note) notes.push(note);
     }
-    const { proof, note } = await work;
-    proofs.push(proof);
-    if (note) notes.push(note);
+  } catch (error) {
+    await settled();
+    throw error;
   }
-  return { proofs, notes, finish: async () => (await Promise.all(found)).map(({ catalogue }) => catalogue) };
+  return { proofs, notes, settled, finish: async () => (await Promise.all(found)).map(({ catalogue }) => catalogue) };
 }
+
+const NOTHING: Found = {};
 
 interface DetectedVolume {
   readonly prepared: PreparedClone;
@@ -74,7 +76,7 @@ interface DetectedVolume {
   readonly startedAt: number;
 }
 
-/** `token`: the source's token of now, where the volume may stay unread if it is that of the last commit. */
+/** `token`: the source's of now; a volume may stay unread if it is that of the last commit. */
 async function detectIn(volume: DetectedVolume, token: string | undefined): Promise<Found> {
   const { prepared, planned, session, index } = volume;
   const known = session.volumes[index];

@@ -76,6 +76,9 @@ export class CloneCommand extends BaseCommand {
   fullCheckEvery = Option.String('--full-check-every', {
     description: 'Read both sides in every Nth run that writes something; default 10, 0 for never',
   });
+  showChanges = Option.Boolean('--show-changes', false, {
+    description: 'At the end, list the folders and files that changed most (ext2/3/4, NTFS, FAT)',
+  });
   verify = Option.Boolean('--verify', false, { description: 'Read the target again at the end and check every block' });
   proveBoot = Option.Boolean('--prove-boot', false, {
     description: 'Start the target in a virtual machine at the end; see ectype boot --help',
@@ -124,6 +127,7 @@ export class CloneCommand extends BaseCommand {
           forensic: this.forensic,
           keepExcluded: this.keepExcluded,
           excludePageFiles: this.excludePageFiles,
+          showChanges: this.showChanges,
           verify: this.verify,
           rescue,
           proveBoot,
