@@ -11,14 +11,22 @@ import type { PlannedVolume } from '../plan/clone-plan.js';
 import { ChangeCollector } from './changes.js';
 import type { PreparedClone } from './clone-types.js';
 import { buildVolumes } from './clone-volumes.js';
-import { type Detection, detectChanges } from './detection.js';
+import { type Detection, detectChanges, formersOf } from './detection.js';
 import { changesOf, heldWitnesses, readSourceState, witnessPlaces } from './evidence.js';
 import { type Counted, reportProgress } from './progress.js';
 import type { Copied, Run } from './run.js';
 
 /** Throws ToolError: of a medium, `interrupted`, or because the source changed. */
 export async function copySource(run: Run): Promise<Copied> {
-  const detection = await detectChanges(run.prepared, run.before, run.session);
+  const { prepared, session, before } = run;
+  const startedAt = Date.now();
+  const detection = await detectChanges({
+    prepared,
+    session,
+    formers: formersOf(session),
+    tokens: before.tokens,
+    startedAt,
+  });
   try {
     return await copyDetected(run, detection);
   } finally {

@@ -4,7 +4,8 @@
 import { join } from 'node:path';
 import { FormatError } from '../base/u64.js';
 import type { Bytes } from '../base/units.js';
-import { type ChangeOptions, findUnchanged } from '../detect/changes.js';
+import { findUnchanged } from '../detect/changes.js';
+import type { Grid } from '../map/block-map.js';
 import { type Extent, normalise } from '../map/extent.js';
 import { Proof } from '../map/proof.js';
 import type { PlannedVolume } from '../plan/clone-plan.js';
@@ -12,7 +13,7 @@ import { filesystemId, hasRecords } from '../plan/rapid.js';
 import { alteredBy } from '../source/altered.js';
 import { sliceSource } from '../source/slice.js';
 import { openCatalogue, writeCatalogue } from '../state/catalogue.js';
-import { CatalogueDamaged } from '../state/catalogue-chunks.js';
+import { CatalogueDamaged, type ChunkWriter, writeChunks } from '../state/catalogue-chunks.js';
 import { lineageFolder, newId } from '../state/lineages.js';
 import type { PreparedClone } from './clone-types.js';
 import type { SourceState } from './evidence.js';
@@ -35,27 +36,50 @@ interface Found {
   readonly note?: string;
 }
 
+/** What the known blocks of a volume are known to be copies of. */
+export interface FormerState {
+  /** Name of the catalogue that says what the files looked like; undefined: nothing is known of them. */
+  readonly catalogue: string | undefined;
+  /** The source's token at that moment; undefined where it proves nothing. */
+  readonly token: string | undefined;
+}
+
+export interface DetectOptions {
+  readonly prepared: PreparedClone;
+  readonly session: Session;
+  /** In the plan's order. */
+  readonly formers: readonly FormerState[];
+  /** The source's tokens of now. */
+  readonly tokens: SourceState['tokens'];
+  /** From before anything of the source was read, ms since 1970. */
+  readonly startedAt: number;
+  /** Where the new catalogues go. */
+  readonly openFile?: (path: string) => ChunkWriter;
+}
+
+/** What the last commit left, of volumes whose plan is to read only what changed. */
+export function formersOf({ maps, volumes }: Session): FormerState[] {
+  return maps.map(({ trust }, index) => {
+    const { catalogue, sourceToken } = (trust.mode === 'rapid' && volumes[index]) || {};
+    return { catalogue, token: sourceToken };
+  });
+}
+
 /**
  * Reads the records of each volume: before the copy where they save reading, beside it where they are only kept for the
  * next run.
  */
-export async function detectChanges(
-  prepared: PreparedClone,
-  before: SourceState,
-  session: Session,
-): Promise<Detection> {
-  const startedAt = Date.now(); // before anything of the source is read
+export async function detectChanges(options: DetectOptions): Promise<Detection> {
   const found: Promise<Found>[] = [];
   const settled = async (): Promise<void> => void (await Promise.allSettled(found));
   const notes: string[] = [];
   const proofs: (Proof | undefined)[] = [];
   try {
-    for (const [index, planned] of prepared.layout.volumes.entries()) {
-      const isRapid = session.maps[index]?.trust.mode === 'rapid';
-      const work = detectIn({ prepared, planned, session, index, startedAt }, before.tokens[index]);
+    for (const [index, planned] of options.prepared.layout.volumes.entries()) {
+      const work = detectIn(options, planned, index);
       work.catch(() => {}); // whoever waits for it is told
       found.push(work);
-      const { proof, note } = isRapid ? await work : NOTHING;
+      const { proof, note } = options.formers[index]?.catalogue === undefined ? NOTHING : await work;
       proofs.push(proof);
       if (note) notes.push(note);
     }
@@ -68,31 +92,22 @@ export async function detectChanges(
 
 const NOTHING: Found = {};
 
-interface DetectedVolume {
-  readonly prepared: PreparedClone;
-  readonly planned: PlannedVolume;
-  readonly session: Session;
-  readonly index: number;
-  readonly startedAt: number;
-}
-
-/** `token`: the source's of now; a volume may stay unread if it is that of the last commit. */
-async function detectIn(volume: DetectedVolume, token: string | undefined): Promise<Found> {
-  const { prepared, planned, session, index } = volume;
-  const known = session.volumes[index];
-  if (planned.kept) return { catalogue: known?.catalogue };
-  if (!hasRecords(planned) || prepared.forensic || prepared.rescue) return {};
-  const isRapid = session.maps[index]?.trust.mode === 'rapid';
+async function detectIn(options: DetectOptions, planned: PlannedVolume, index: number): Promise<Found> {
+  const { prepared, session, formers, tokens } = options;
+  if (planned.kept) return { catalogue: session.volumes[index]?.catalogue };
+  const map = session.maps[index]?.map;
+  if (!map || !hasRecords(planned) || prepared.forensic || prepared.rescue) return {};
   const folder = lineageFolder(session.folder, session.lineage);
-  const base = isRapid && known?.catalogue !== undefined ? join(folder, known.catalogue) : undefined;
+  const { catalogue, token } = formers[index] ?? {};
+  const base = catalogue === undefined ? undefined : join(folder, catalogue);
   const altered = alteredIn(planned);
-  if (base !== undefined && token !== undefined && token === known?.sourceToken && isSameAltered(base, altered)) {
-    const proof = new Proof({ size: planned.targetExtent.length, blockSize: known.blockSize }, 512);
+  if (base !== undefined && token !== undefined && token === tokens[index] && isSameAltered(base, altered)) {
+    const proof = new Proof(map.grid, map.grid.blockSize);
     proof.proveEverything();
     for (const extent of altered) proof.spoil(extent);
-    return { proof, catalogue: known.catalogue };
+    return { proof, catalogue };
   }
-  return compareRecords(volume, { folder, base, altered });
+  return compareRecords(planned, { ...options, grid: map.grid, folder, base, altered });
 }
 
 /** Then the base stays the catalogue of the next run. */
@@ -107,34 +122,28 @@ function isSameAltered(path: string, altered: readonly Extent[]): boolean {
   }
 }
 
+interface Comparison extends DetectOptions {
+  readonly grid: Grid;
+  /** Of the catalogues. */
+  readonly folder: string;
+  readonly base: string | undefined;
+  readonly altered: readonly Extent[];
+}
+
 async function compareRecords(
-  { prepared, planned, session, index, startedAt }: DetectedVolume,
-  { folder, base, altered }: { folder: string; base: string | undefined; altered: readonly Extent[] },
+  { report, sourceExtent, targetExtent, name }: PlannedVolume,
+  { prepared, session, startedAt, openFile = writeChunks, grid, folder, base, altered }: Comparison,
 ): Promise<Found> {
-  const { plugin, filesystem } = planned.report;
-  const opened = session.maps[index];
-  if (!plugin || !filesystem || !opened) return {};
-  const { sourceExtent, targetExtent, name } = planned;
+  const { plugin, filesystem } = report;
+  if (!plugin || !filesystem) return {};
   const catalogue = `volume-${targetExtent.offset}-${newId()}.cat`;
-  const head = {
-    lineage: session.lineage,
-    startedAt,
-    filesystem: filesystemId(filesystem),
-    size: sourceExtent.length,
-  };
-  const writer = writeCatalogue(join(folder, catalogue), head, altered);
+  const { lineage } = session;
+  const head = { lineage, startedAt, filesystem: filesystemId(filesystem), size: sourceExtent.length };
+  const writer = writeCatalogue(openFile(join(folder, catalogue)), head, altered);
+  const { medium } = prepared.source;
+  const volume = sliceSource(medium, sourceExtent, `${medium.name} ${name}`);
   try {
-    const options: ChangeOptions = {
-      volume: sliceSource(prepared.source.medium, sourceExtent, `${prepared.source.medium.name} ${name}`),
-      plugin,
-      info: filesystem,
-      grid: opened.map.grid,
-      base,
-      writer,
-      startedAt,
-      altered,
-    };
-    const proof = await findUnchanged(options);
+    const proof = await findUnchanged({ volume, plugin, info: filesystem, grid, base, writer, startedAt, altered });
     writer.finish();
     return { proof: base === undefined ? undefined : proof, catalogue };
   } catch (error) {

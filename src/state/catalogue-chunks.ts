@@ -59,6 +59,35 @@ export function writeChunks(path: string): ChunkWriter {
   };
 }
 
+/** Chunks that stay in memory until `release` writes them: while no file may be written. */
+export interface HeldChunks {
+  readonly writer: ChunkWriter;
+  /** Writes the file; durable when it returns. Only of a finished writer. */
+  release(): void;
+}
+
+export function holdChunks(path: string): HeldChunks {
+  const chunks: Chunk[] = [];
+  let isFinished = false;
+  return {
+    writer: {
+      append: ({ kind, payload }) => void chunks.push({ kind, payload }),
+      finish() {
+        isFinished = true;
+      },
+      abandon() {
+        chunks.length = 0;
+      },
+    },
+    release() {
+      if (!isFinished) return;
+      const file = writeChunks(path);
+      for (const chunk of chunks) file.append(chunk);
+      file.finish();
+    },
+  };
+}
+
 function headOf({ kind, payload }: Chunk, index: number): Buffer {
   const head = Buffer.alloc(HEAD_LENGTH);
   head.writeUInt32LE(kind, At.kind);

@@ -5,7 +5,7 @@
 import { DIGEST_LENGTH, isUnknown } from '../base/digest.js';
 import { type Bytes, MiB } from '../base/units.js';
 import type { Extent } from '../map/extent.js';
-import { CatalogueDamaged, type ChunkReader, readChunks, writeChunks } from './catalogue-chunks.js';
+import { CatalogueDamaged, type ChunkReader, type ChunkWriter, readChunks } from './catalogue-chunks.js';
 
 const VERSION = 1;
 const Kind = { header: 0x31544143, altered: 0x32544143, groups: 0x33544143, end: 0x34544143 } as const;
@@ -53,8 +53,7 @@ export interface CatalogueWriter {
 }
 
 /** `altered`: where the target holds something else than the source's bytes: files left out, and what views changed. */
-export function writeCatalogue(path: string, head: CatalogueHead, altered: readonly Extent[]): CatalogueWriter {
-  const chunks = writeChunks(path);
+export function writeCatalogue(chunks: ChunkWriter, head: CatalogueHead, altered: readonly Extent[]): CatalogueWriter {
   let pending: Buffer[] = [];
   let length = 0;
   let count = 0;

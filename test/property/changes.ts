@@ -13,6 +13,7 @@ import { type Extent, extentEnd, intersect, normalise } from '../../src/map/exte
 import type { Proof } from '../../src/map/proof.js';
 import { memoryTarget } from '../../src/source/memory.js';
 import { writeCatalogue } from '../../src/state/catalogue.js';
+import { writeChunks } from '../../src/state/catalogue-chunks.js';
 import { type Random, randomFrom, SEED } from '../support/random.js';
 import { rounds } from '../support/scale.js';
 import { scratchFolder } from '../support/scratch.js';
@@ -220,7 +221,11 @@ test('no unread block ever changed, and most of what did not change stays unread
       const startedAt = world.now;
       const altered = random.chance(0.3) ? [{ offset: random.below(UNITS) * UNIT, length: UNIT }] : [];
       const own = join(folder, 'own');
-      const writer = writeCatalogue(own, { lineage: '0', startedAt, filesystem: '', size: GRID.size }, altered);
+      const writer = writeCatalogue(
+        writeChunks(own),
+        { lineage: '0', startedAt, filesystem: '', size: GRID.size },
+        altered,
+      );
       const proof = await findUnchanged({
         volume,
         plugin: world.plugin(),
