@@ -33,14 +33,14 @@ export interface VolumeChanges {
 
 /** Collects what differs. */
 export class ChangeCollector {
-  readonly #extents = new Map<VolumeCopy, Extent[]>();
-  readonly #beyond = new Map<VolumeCopy, Bytes>();
+  readonly #extents = new Map<string, Extent[]>();
+  readonly #beyond = new Map<string, Bytes>();
 
   /** `offsets`: of differing blocks in the volume. */
-  note(volume: VolumeCopy, offsets: readonly Bytes[]): void {
-    const { blockSize, size } = volume.map.grid;
-    const extents = this.#extents.get(volume) ?? [];
-    this.#extents.set(volume, extents);
+  note({ name, map }: VolumeCopy, offsets: readonly Bytes[]): void {
+    const { blockSize, size } = map.grid;
+    const extents = this.#extents.get(name) ?? [];
+    this.#extents.set(name, extents);
     for (const offset of offsets) {
       const block = { offset, length: Math.min(blockSize, size - offset) };
       const last = extents.at(-1);
@@ -49,7 +49,7 @@ export class ChangeCollector {
       } else if (extents.length < MOST_EXTENTS) {
         extents.push(block);
       } else {
-        this.#beyond.set(volume, (this.#beyond.get(volume) ?? 0) + block.length);
+        this.#beyond.set(name, (this.#beyond.get(name) ?? 0) + block.length);
       }
     }
   }
@@ -67,8 +67,8 @@ export class ChangeCollector {
 
   /** What changed in a volume; undefined if nothing did. Reads the file system's structures. */
   async #describe(planned: PlannedVolume, volume: VolumeCopy): Promise<VolumeChanges | undefined> {
-    const beyond = this.#beyond.get(volume) ?? 0;
-    const changed = await changedParts(volume, normalise(this.#extents.get(volume) ?? []));
+    const beyond = this.#beyond.get(volume.name) ?? 0;
+    const changed = await changedParts(volume, normalise(this.#extents.get(volume.name) ?? []));
     const bytes = totalLength(changed) + beyond;
     if (bytes === 0) return undefined;
     const { plugin } = planned.report;

@@ -12,6 +12,7 @@ import { targetFolder } from '../state/lineages.js';
 import { lockTarget } from '../state/lock.js';
 import type { CloneOptions, CloneRunResult, PreparedClone } from './clone-types.js';
 import { commitRun } from './commit-run.js';
+import { copyLive } from './copy-live.js';
 import { copySource } from './copy-source.js';
 import { lastWritten, readSourceState, type SourceState } from './evidence.js';
 import { Rescue } from './rescue.js';
@@ -32,7 +33,7 @@ export async function runClone(
   try {
     const before = await readSourceState(planned);
     // While somebody thought about the plan, say: allocation, table and files left out are what they were then.
-    if (before.written !== planned.sourceWritten) throw sourceChangedEarly(planned.source.place.name);
+    if (before.written !== planned.sourceWritten && !planned.live) throw sourceChangedEarly(planned.source.place.name);
     const { report, signal } = options;
     const viewed = await viewLayout({ ...planned, target, kept: keptVolumes(planned, before), report, signal });
     try {
@@ -79,7 +80,8 @@ async function bringUpToDate(run: Run): Promise<CloneRunResult> {
   target.medium.dropCache();
   refuseWrittenTarget(prepared, target);
   await rescue?.keepPieces();
-  return commitRun(run, await copySource(run));
+  const { live } = prepared;
+  return commitRun(run, await (live ? copyLive(run, live) : copySource(run)));
 }
 
 /** What is known of the target was asked before the plan was shown; files can be written in spite of our lock. */

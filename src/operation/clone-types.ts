@@ -18,6 +18,7 @@ import type { TableMode } from './arrange.js';
 import type { BootProof } from './boot.js';
 import type { VolumeChanges } from './changes.js';
 import type { IdentityMode } from './identity.js';
+import type { FrozenTimes, LiveClone } from './live-source.js';
 import type { Twin } from './twin-view.js';
 
 export interface CloneOptions {
@@ -56,6 +57,8 @@ export interface CloneOptions {
   readonly proveBoot?: BootWish | undefined;
   /** Goes on over unreadable sectors of the source. */
   readonly rescue?: RescueWish | undefined;
+  /** The source may stay mounted: it is copied in passes, and its file systems are frozen for the last one. */
+  readonly live?: boolean;
   /** Serial number, path or GUID of the disk that may be overwritten whatever it holds. */
   readonly overwriteTarget?: string | undefined;
   /** Sector size to assume for a target file. */
@@ -99,6 +102,8 @@ export interface ClonePlan {
   };
   readonly scope: 'disk' | 'volume';
   readonly forensic: boolean;
+  /** The source is in use. */
+  readonly live: boolean;
   /** It gets IDs of its own. */
   readonly twin: boolean;
   readonly layout: {
@@ -147,6 +152,8 @@ export interface CloneRunResult {
   readonly volumes: readonly VolumeAmounts[];
   /** What changed, by name; undefined unless that was asked for. */
   readonly changes: readonly VolumeChanges[] | undefined;
+  /** Of a source in use: how long its file systems were frozen. */
+  readonly frozen: FrozenTimes | undefined;
   /** False: nothing differed, so nothing at all was written to the target. */
   readonly changed: boolean;
   /** Bytes of the source's page, hibernation and swap files, which are zeros on the target. */
@@ -206,6 +213,8 @@ export interface PreparedClone {
   readonly sourceWritten: string;
   /** The same of a raw target file, which trust rests on; undefined if there was none yet. */
   readonly targetWritten: string | undefined;
+  /** Of a source in use. */
+  readonly live: LiveClone | undefined;
   readonly layout: CopyLayout;
   readonly trust: Trust;
   readonly armed: readonly Extent[];

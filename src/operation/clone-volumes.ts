@@ -19,18 +19,29 @@ import { sliceSource, sliceTarget } from '../source/slice.js';
 import type { PreparedClone } from './clone-types.js';
 import type { OpenedMap, Session } from './session.js';
 
+export interface BuildOptions {
+  readonly session: Session;
+  /** In the plan's order; undefined: everything is read. */
+  readonly proofs: readonly (Proof | undefined)[];
+  /** The same run went over the volumes before: its maps hold, whatever was known when it began. */
+  readonly again?: boolean;
+}
+
+const AGAIN = { known: true, unknown: 'write', discardFree: false } as const;
+
 /** In the order of the plan's volumes, then the pieces, then free space (first clones only). */
 export function buildVolumes(
   prepared: PreparedClone,
   target: TargetEnd,
-  { session, proofs }: { session: Session; proofs: readonly (Proof | undefined)[] },
+  { session, proofs, again = false }: BuildOptions,
 ): PlacedVolume[] {
   const { layout, trust, armed } = prepared;
   const volumes = layout.volumes.map((planned, index): PlacedVolume => {
     const opened = session.maps[index];
     if (!opened) throw new Error(`internal error: no map for ${planned.name}`);
     const { offset } = planned.targetExtent;
-    const volume = partitionVolume(prepared, { planned, opened, target });
+    const first = partitionVolume(prepared, { planned, opened, target });
+    const volume = again ? { ...first, ...AGAIN } : first;
     const rescue = prepared.rescue && rescueOf(volume, session, { index, offset });
     return { volume: { ...volume, rescue, proof: proofs[index] }, offset };
   });
@@ -38,7 +49,9 @@ export function buildVolumes(
     (piece): PlacedVolume => ({ volume: pieceVolume(piece, target, armed), offset: piece.offset }),
   );
   const free =
-    trust.lineage === undefined && firstEverywhere(trust) ? freeVolumes([...volumes, ...pieces], target, armed) : [];
+    trust.lineage === undefined && firstEverywhere(trust) && !again
+      ? freeVolumes([...volumes, ...pieces], target, armed)
+      : [];
   return [...volumes, ...pieces, ...free];
 }
 

@@ -41,6 +41,7 @@ export async function commitRun(run: Run, copied: Copied): Promise<CloneRunResul
     amounts: sumOf(counted),
     volumes: eachOf(copied.counted.slice(0, prepared.layout.volumes.length)),
     changes: await copied.changes?.ofAll(prepared.layout.volumes, placed),
+    frozen: prepared.live?.source.times,
     changed: session.armed,
     excludedBytes: excludedBytes(prepared.layout),
     verified,

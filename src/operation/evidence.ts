@@ -13,7 +13,7 @@ import { sliceSource } from '../source/slice.js';
 import type { VolumeRecord } from '../state/record.js';
 import { leaveWitness, WITNESS_LENGTH } from '../state/witness.js';
 import type { PreparedClone } from './clone-types.js';
-import type { Evidence } from './session.js';
+import type { Evidence } from './session-record.js';
 
 type KnownWitness = VolumeRecord['witness'];
 

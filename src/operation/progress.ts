@@ -12,9 +12,10 @@ export interface Counted {
   readonly tally: Tally;
 }
 
-/** Of each one by itself. */
+/** Of each name by itself. */
 export function eachOf(counted: readonly Counted[]): VolumeAmounts[] {
-  return counted.map((each) => ({ name: each.name, ...amountsOf(each) }));
+  const names = [...new Set(counted.map(({ name }) => name))];
+  return names.map((name) => ({ name, ...sumOf(counted.filter((each) => each.name === name)) }));
 }
 
 function amountsOf({ total, tally }: Counted): Amounts {

@@ -40,6 +40,37 @@ export function thawedByAnother(points: readonly string[]): ToolError {
   });
 }
 
+/** A part of the source that changes, and that nothing can hold still. */
+export function cannotHoldStill(name: string, type: string, points: readonly string[]): ToolError {
+  const where = points.length > 0 ? ` (mounted on ${points.join(', ')})` : '';
+  return new ToolError({
+    code: 'filesystem.cannot-hold-still',
+    message: `${name}${where} is in use and cannot be frozen: ${type}`,
+    hint: `Unmount it for the time of the run, or leave it out with --only`,
+    details: { name, type, points },
+  });
+}
+
+/** Whoever writes to a frozen file system waits; ectype would wait for itself. */
+export function targetOnFrozen(target: string, point: string): ToolError {
+  return new ToolError({
+    code: 'safety.target-on-frozen',
+    message: `${target} lies on ${point}, which --live freezes: nothing could be written to it`,
+    hint: 'Choose a target on another disk',
+    details: { target, point },
+  });
+}
+
+/** The last pass would have kept everybody waiting for longer than anything should. */
+export function tooMuchChanges(seconds: number, limit: number): ToolError {
+  return new ToolError({
+    code: 'filesystem.too-much-changes',
+    message: `the source changes too fast: the last pass over its changes took ${seconds.toFixed(0)} s, and its file systems may be frozen for ${limit} s at most`,
+    hint: 'Run the same command again when less is written to the disk, or clone it unmounted',
+    details: { seconds, limit },
+  });
+}
+
 export function cannotThaw(points: readonly string[], cause: unknown): ToolError {
   return new ToolError({
     code: 'filesystem.cannot-thaw',

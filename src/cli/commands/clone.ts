@@ -94,6 +94,9 @@ export class CloneCommand extends BaseCommand {
     description: 'With --rescue: time for all passes after the first, such as 30m or 2h; default unlimited',
   });
   mapfile = Option.String('--mapfile', { description: 'With --rescue: where the ddrescue mapfile goes' });
+  live = Option.Boolean('--live', false, {
+    description: 'The source stays mounted: copied in passes, its file systems frozen for the last one',
+  });
   overwriteTarget = Option.String('--overwrite-target', {
     description: 'Serial number, path or disk GUID of the target that may be overwritten whatever it holds',
   });
@@ -130,6 +133,7 @@ export class CloneCommand extends BaseCommand {
           showChanges: this.showChanges,
           verify: this.verify,
           rescue,
+          live: this.live,
           proveBoot,
           overwriteTarget: this.overwriteTarget,
           dryRun: this.dryRun,

@@ -37,6 +37,11 @@ export function planText(plan: ClonePlan): string {
 /** What of the source is copied, if not simply what is allocated. */
 function scopeLines(plan: ClonePlan): string[] {
   const lines = copiedLines(plan);
+  if (plan.live) {
+    lines.push(
+      'The source is in use: it is copied while it is, then its file systems are frozen for the last changes.',
+    );
+  }
   if (plan.twin) lines.push('It becomes a twin: disk, partitions and file systems get IDs of their own.');
   return lines;
 }

@@ -4,6 +4,7 @@ import type { Amounts } from '../../base/report.js';
 import { formatBytes, formatDuration } from '../../base/units.js';
 import type { NamedBytes, VolumeChanges } from '../../operation/changes.js';
 import type { ClonePlan, CloneRunResult } from '../../operation/clone-types.js';
+import type { FrozenTimes } from '../../operation/live-source.js';
 import type { VerifyResult } from '../../operation/verify.js';
 import { printable } from '../../plan/target-content.js';
 import type { References } from '../../reshape/identity/references.js';
@@ -17,6 +18,7 @@ export function resultText({ source, target, scope, twin }: ClonePlan, run: Clon
     amountsLine(run.amounts, run.seconds),
     ...volumeLines(run),
   ];
+  if (run.frozen) lines.push(frozenLine(run.frozen));
   if (run.excludedBytes > 0)
     lines.push(`Left out: ${formatBytes(run.excludedBytes)} of page, hibernation and swap files are zeros there.`);
   if (run.verified !== undefined)
@@ -31,6 +33,11 @@ export function resultText({ source, target, scope, twin }: ClonePlan, run: Clon
     lines.push('Both disks now carry the same IDs: shut down and unplug one of them before you start from the other.');
   }
   return lines.join('\n');
+}
+
+function frozenLine({ last, longest, total }: FrozenTimes): string {
+  const when = new Date(last).toISOString().slice(0, 19).replace('T', ' ');
+  return `It is a copy of ${when} UTC; for it the source's file systems were frozen for ${formatDuration(longest / 1000)} at most, ${formatDuration(total / 1000)} in all.`;
 }
 
 /** Where the changes were, of several volumes; then by name, if that was asked for. */
