@@ -5,8 +5,8 @@
 
 import { DigestStream, digestOf } from '../../base/digest.js';
 import { FormatError } from '../../base/u64.js';
-import { type Bytes, MiB } from '../../base/units.js';
-import { type Extent, extentEnd } from '../../map/extent.js';
+import { type Bytes, KiB, MiB } from '../../base/units.js';
+import { type Extent, extentEnd, totalLength } from '../../map/extent.js';
 import type { Source } from '../../source/types.js';
 import type { FileRecord, GroupContent, RecordGroup } from '../plugin.js';
 import { demandTrustworthy } from './allocation-map.js';
@@ -24,6 +24,9 @@ import type { Superblock } from './superblock.js';
 const LARGEST_BOOT_FILE: Bytes = MiB;
 /** Of one group, together: more are not worth their memory. */
 const MOST_EXTENTS = 2 ** 19;
+
+/** Kernels take no shorter file for a swap area, and none with holes. */
+const SHORTEST_SWAP: Bytes = 40 * KiB;
 
 const At = { mode: 2, links: 16 } as const;
 /** In the first byte of the mode. */
@@ -157,7 +160,7 @@ function bootFileChangedAt({ size, reflinked }: Inode, raw: Buffer): number | un
   return reflinked ? Number.POSITIVE_INFINITY : undefined;
 }
 
-type Content = Pick<FileRecord, 'digest' | 'extents'>;
+type Content = Pick<FileRecord, 'digest' | 'extents' | 'size'>;
 
 interface File {
   readonly inode: Inode;
@@ -166,7 +169,7 @@ interface File {
 
 function ownContent(superblock: Superblock, { inode, masked }: File): Content | undefined {
   const extents = understood(() => extentsInInode(superblock, inode));
-  return extents && { digest: digestOf(masked), extents: joined(extents) };
+  return extents && { digest: digestOf(masked), ...placed(inode, extents) };
 }
 
 async function treeContent(
@@ -178,7 +181,7 @@ async function treeContent(
   stream.add(masked);
   try {
     const extents = await readFileExtents(volume, superblock, inode, (block) => stream.add(block));
-    return { digest: stream.finish(), extents: joined(extents) };
+    return { digest: stream.finish(), ...placed(inode, extents) };
   } catch (error) {
     if (error instanceof FormatError) return undefined;
     throw error;
@@ -193,6 +196,11 @@ function understood<T>(parse: () => T): T | undefined {
     if (error instanceof FormatError) return undefined;
     throw error;
   }
+}
+
+function placed({ size }: Inode, found: readonly Extent[]): Pick<FileRecord, 'extents' | 'size'> {
+  const extents = joined(found);
+  return size >= SHORTEST_SWAP && totalLength(extents) >= size ? { extents, size } : { extents };
 }
 
 /** Extents that were written and unwritten lie apart in the list, but often side by side. */
