@@ -84,7 +84,7 @@ class FileMap {
   addRecords(records: Buffer, count: number): void {
     if (count * RECORD > records.length) throw this.#damaged();
     for (let index = 0; index < count; index += 1) {
-      this.#add(parseRecord(records.subarray(index * RECORD, (index + 1) * RECORD)));
+      this.#add(parseRecord(records, index * RECORD));
     }
   }
 
@@ -166,14 +166,14 @@ interface ExtentRecord {
 }
 
 /** From the highest bit on: unwritten (1), place in the file (54), first block (52), blocks (21). */
-function parseRecord(record: Buffer): ExtentRecord {
-  const head = record.readUInt32BE(0);
-  const middle = record.readUInt32BE(4);
-  const tail = record.readUInt32BE(12);
+function parseRecord(records: Buffer, at: number): ExtentRecord {
+  const head = records.readUInt32BE(at);
+  const middle = records.readUInt32BE(at + 4);
+  const tail = records.readUInt32BE(at + 12);
   return {
     unwritten: head >= 2 ** 31,
     first: (head % 2 ** 31) * 2 ** 23 + Math.floor(middle / 2 ** 9),
-    start: (middle % 2 ** 9) * 2 ** 43 + record.readUInt32BE(8) * 2 ** 11 + Math.floor(tail / 2 ** 21),
+    start: (middle % 2 ** 9) * 2 ** 43 + records.readUInt32BE(at + 8) * 2 ** 11 + Math.floor(tail / 2 ** 21),
     count: tail % 2 ** 21,
   };
 }

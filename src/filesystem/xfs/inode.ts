@@ -113,7 +113,7 @@ function demandOwn({ version, metadataUuid }: Superblock, raw: Buffer, number: n
   if (!newest) return;
   if (!isSealed(raw, At.checksum)) throw new FormatError(`the checksum of inode ${number} is wrong`);
   const own =
-    readU64BE(raw, At.number) === number && raw.subarray(At.uuid, At.uuid + metadataUuid.length).equals(metadataUuid);
+    readU64BE(raw, At.number) === number && metadataUuid.compare(raw, At.uuid, At.uuid + metadataUuid.length) === 0;
   if (!own) throw new FormatError(`inode ${number} belongs elsewhere`);
 }
 

@@ -22,6 +22,7 @@ import type { Superblock } from './superblock.js';
 
 /** Boot loaders write to the blocks of small files (GRUB's environment), past the file system. */
 const LARGEST_BOOT_FILE: Bytes = MiB;
+const NO_TRACE = Buffer.from('no trace');
 /** Of one group, together: more are not worth their memory. */
 const MOST_EXTENTS = 2 ** 19;
 
@@ -136,7 +137,10 @@ async function contentOf(volume: Source, { superblock, geometry, chunk, masked }
         : ownContent(superblock, { inode, masked: masked.inode(index) });
     if (!content) continue;
     room -= extentCount;
-    records.push({ id: inode.number, ...content, changedAt: stamp });
+    // When a folder becomes a boot folder, its files differ from what they were: they may have changed since.
+    const isTraced = stamp !== Number.POSITIVE_INFINITY;
+    const digest = isTraced ? content.digest : digestOf(Buffer.concat([content.digest, NO_TRACE]));
+    records.push({ id: inode.number, ...content, digest, changedAt: stamp });
   }
   return { records, complete };
 }
