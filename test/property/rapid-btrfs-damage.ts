@@ -23,7 +23,7 @@ import { SparseBytes } from '../support/sparse-bytes.js';
 
 const scratch = scratchFolder();
 const random = randomFrom(SEED);
-const ROUNDS = rounds({ short: 300, long: 15_000 });
+const ROUNDS = rounds({ short: 150, long: 15_000 });
 const LARGEST_READ = MiB;
 const MOST_READ = 64 * MiB;
 const SUPERBLOCK = { offset: 64 * KiB, length: 4 * KiB, owner: '', leaf: false };

@@ -19,11 +19,12 @@ import { readLeaf, type UsedExtent } from './extent-tree.js';
 import { halfChanged, hasErrors } from './features.js';
 import { leavesAhead } from './leaves-ahead.js';
 import type { TreeNode } from './node.js';
+import type { Range } from './striping.js';
 import type { Superblock } from './superblock.js';
 import { findTree, TreeId } from './tree.js';
 
 /** A group is all extents that begin in one stretch of so many addresses. */
-const STRETCH = 4 * MiB;
+const STRETCH = 2 * MiB;
 /** The kernel makes none that are longer; a longer one is no record. */
 const LONGEST_EXTENT = 256 * MiB;
 
@@ -94,28 +95,37 @@ function generationOfData(
 class DataChunks {
   readonly #map: ChunkMap;
   #current: Chunk | undefined;
+  /** Something else lies in the current chunk too. */
+  #mixed = false;
 
   constructor(map: ChunkMap) {
     this.#map = map;
   }
 
   /** Throws FormatError if it is in no chunk for data. Undefined if its bytes may be something else too. */
-  at({ start, end }: UsedExtent): Chunk | undefined {
+  at(extent: UsedExtent): Chunk | undefined {
+    const { start, end } = extent;
     let chunk = this.#current;
     if (!chunk || start < chunk.logical || start >= chunk.logical + chunk.length) {
       chunk = this.#map.chunks[this.#map.indexAt(start)];
       this.#current = chunk;
+      this.#mixed =
+        chunk !== undefined && meetsFixed(chunk, { start: chunk.logical, end: chunk.logical + chunk.length });
     }
     if (!chunk || end > chunk.logical + chunk.length || chunk.type % 2 !== CHUNK_DATA) {
       throw new FormatError(`the extent at ${start} is in no chunk for data`);
     }
     if (chunk.parity || chunk.columns !== 1) throw new OutOfReach('its data is spread over several devices');
-    for (const { physical } of chunk.stripes) {
-      const place = { offset: physical + start - chunk.logical, length: end - start };
-      for (const fixed of FIXED) if (overlaps(fixed, place)) return undefined;
-    }
-    return chunk;
+    return this.#mixed && meetsFixed(chunk, extent) ? undefined : chunk;
   }
+}
+
+/** True if a superblock, or what was never given to chunks, lies in the range of the chunk. */
+function meetsFixed({ logical, stripes }: Chunk, { start, end }: Range): boolean {
+  return stripes.some(({ physical }) => {
+    const place = { offset: physical + start - logical, length: end - start };
+    return FIXED.some((fixed) => overlaps(fixed, place));
+  });
 }
 
 /** The bytes that a group's records are made of, one after the other; used again for each group. */
