@@ -30,14 +30,17 @@ export function fragmentFiles(folder: string, random: Random, clusterSize: numbe
   const length = Math.max(clusterSize, NOT_IN_RECORD);
   const crowd = join(folder, 'crowd');
   mkdirSync(crowd);
-  const names = Array.from({ length: 1300 }, (_, index) => join(crowd, `${index}`));
+  const names = Array.from({ length: 2000 }, (_, index) => join(crowd, `${index}`));
   for (const name of names) writeFileSync(name, random.bytes(length));
   const rest = fillUp(folder, random);
-  for (const [index, name] of names.entries()) if (index % 2 === 0) rmSync(name);
+  for (const name of names) if (random.chance(0.5)) rmSync(name);
   mkdirSync(join(folder, 'pieces'));
-  for (const name of ['a', 'b']) {
+  for (const [name, pieces] of [
+    ['a', 750],
+    ['b', 100],
+  ] as const) {
     const fd = openSync(join(folder, 'pieces', name), 'w');
-    for (let piece = 0; piece < 260; piece += 1) wrote(fd, random.bytes(length));
+    for (let piece = 0; piece < pieces; piece += 1) wrote(fd, random.bytes(length));
     closeSync(fd);
   }
   rmSync(rest);
@@ -46,7 +49,7 @@ export function fragmentFiles(folder: string, random: Random, clusterSize: numbe
 }
 
 /** Makes a file of all free space; its path. */
-function fillUp(folder: string, random: Random): string {
+export function fillUp(folder: string, random: Random): string {
   const path = join(folder, 'rest');
   const fd = openSync(path, 'w');
   const piece = random.bytes(PIECE);
@@ -142,11 +145,11 @@ function changeStreams(folder: string, random: Random, streamsAs: 'xattr' | 'win
   else writeFileSync(stream, bytes);
 }
 
-/** Pieces with holes between them. */
+/** Pieces with holes between them, as small as what the kernel writes at once. */
 export function holedFile(path: string, random: Random): void {
   const fd = openSync(path, 'w');
-  ftruncateSync(fd, 500_000);
-  for (let at = 0; at < 400_000; at += 65_536) writeSync(fd, random.bytes(20_000), 0, 20_000, at);
+  ftruncateSync(fd, 300_000);
+  for (let at = 0; at < 60_000; at += 4096) writeSync(fd, random.bytes(1024), 0, 1024, at);
   closeSync(fd);
 }
 
