@@ -91,7 +91,7 @@ async function round(life: Life, index: number): Promise<void> {
   const streamsAs = random.pick(['xattr', 'xattr', 'windows'] as const);
   const times = random.pick(['noatime', 'noatime', 'noatime', 'noatime,delay_mtime', 'atime']);
   if (times === 'atime') life.markedBy = index;
-  const size = random.pick(['', ',big_writes']);
+  const size = random.pick(['', ',big_writes', ',big_writes']);
   const options = `rw,compression,streams_interface=${streamsAs},${times}${size}`;
   await change(life, { options, streamsAs, count: random.between(1, 12) });
   const now = await keep(index);

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { mkdtempSync, readdirSync, readFileSync, rmdirSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { run } from './run.js';
+import { run, tryRun } from './run.js';
 
 const WAIT_MS = 10;
 const WAITS = 1000;
@@ -37,13 +37,22 @@ export async function withNtfsMounted<T>(
       return await action(folder);
     } finally {
       if (killed) driver.kill('SIGKILL');
-      else run('fusermount', ['-u', folder]);
+      else await unmount(folder);
       await ended;
       if (killed) run('fusermount', ['-uz', folder]);
     }
   } finally {
     rmdirSync(folder);
   }
+}
+
+/** On a crowded machine somebody else may look at the folder just now. */
+async function unmount(folder: string): Promise<void> {
+  for (let attempt = 0; attempt < 20; attempt += 1) {
+    if (tryRun('fusermount', ['-u', folder]).status === 0) return;
+    await sleep(WAIT_MS);
+  }
+  run('fusermount', ['-u', folder]);
 }
 
 async function mounted(folder: string, exitCode: () => number | null, said: () => string): Promise<void> {

@@ -25,26 +25,31 @@ const PIECE = 1 << 17;
 /** Smaller files lie in their records. */
 const NOT_IN_RECORD = 1024;
 
-/** Files of a cluster each with gaps between them, and files whose many pieces lie in the gaps. */
+/** Files of a cluster each with gaps between them, files whose many pieces lie in the gaps, and files with holes. */
 export function fragmentFiles(folder: string, random: Random, clusterSize: number): void {
   const length = Math.max(clusterSize, NOT_IN_RECORD);
   const crowd = join(folder, 'crowd');
   mkdirSync(crowd);
-  const names = Array.from({ length: 1300 }, (_, index) => join(crowd, `${index}`));
+  const names = Array.from({ length: 2000 }, (_, index) => join(crowd, `${index}`));
   for (const name of names) writeFileSync(name, random.bytes(length));
   const rest = fillUp(folder, random);
-  for (const [index, name] of names.entries()) if (index % 2 === 0) rmSync(name);
+  for (const name of names) if (random.chance(0.5)) rmSync(name);
   mkdirSync(join(folder, 'pieces'));
-  for (const name of ['a', 'b']) {
+  for (const [name, pieces] of [
+    ['a', 750],
+    ['b', 100],
+  ] as const) {
     const fd = openSync(join(folder, 'pieces', name), 'w');
-    for (let piece = 0; piece < 260; piece += 1) wrote(fd, random.bytes(length));
+    for (let piece = 0; piece < pieces; piece += 1) wrote(fd, random.bytes(length));
     closeSync(fd);
   }
   rmSync(rest);
+  mkdirSync(join(folder, 'holed'));
+  for (let index = 0; index < 20; index += 1) holedFile(join(folder, 'holed', `${index}`), random);
 }
 
 /** Makes a file of all free space; its path. */
-function fillUp(folder: string, random: Random): string {
+export function fillUp(folder: string, random: Random): string {
   const path = join(folder, 'rest');
   const fd = openSync(path, 'w');
   const piece = random.bytes(PIECE);
@@ -140,24 +145,27 @@ function changeStreams(folder: string, random: Random, streamsAs: 'xattr' | 'win
   else writeFileSync(stream, bytes);
 }
 
+/** Pieces with holes between them, as small as what the kernel writes at once. */
+export function holedFile(path: string, random: Random): void {
+  const fd = openSync(path, 'w');
+  ftruncateSync(fd, 300_000);
+  for (let at = 0; at < 60_000; at += 4096) writeSync(fd, random.bytes(1024), 0, 1024, at);
+  closeSync(fd);
+}
+
 /** Fills the volume, and writes over files in place and on behind what there is room for. */
 function writeOnFullDisk(folder: string, random: Random): number {
-  const holes = join(folder, `holes ${random.below(5)}`);
-  const fd = openSync(holes, 'w');
-  ftruncateSync(fd, 1_000_000);
-  for (let at = 0; at < 500_000; at += 65_536) writeSync(fd, random.bytes(20_000), 0, 20_000, at);
-  closeSync(fd);
   const rest = fillUp(folder, random);
-  const failed = overwriteAll(join(folder, 'crowd'), random) + (overwrite(holes, random) ? 0 : 1);
+  const failed = overwriteSome(join(folder, 'crowd'), random) + overwriteSome(join(folder, 'holed'), random);
   rmSync(rest);
   return failed;
 }
 
-function overwriteAll(folder: string, random: Random): number {
+function overwriteSome(folder: string, random: Random): number {
   if (!existsSync(folder)) return 0;
   const names = readdirSync(folder);
   let failed = 0;
-  for (let count = 0; count < 20; count += 1) if (!overwrite(join(folder, random.pick(names)), random)) failed += 1;
+  for (let count = 0; count < 8; count += 1) if (!overwrite(join(folder, random.pick(names)), random)) failed += 1;
   return failed;
 }
 

@@ -6,7 +6,7 @@ import { childAt, type NodePointer, type TreeNode } from './node.js';
 import type { Tree } from './tree.js';
 
 /** Leaves that are held at a time. */
-const BATCH: Bytes = 8 * MiB;
+const BATCH: Bytes = 4 * MiB;
 /** The longest read. */
 const RUN: Bytes = 1 * MiB;
 /** Reading so much that nobody wants takes no longer than beginning another read. */

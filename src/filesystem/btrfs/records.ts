@@ -19,15 +19,16 @@ import { readLeaf, type UsedExtent } from './extent-tree.js';
 import { halfChanged, hasErrors } from './features.js';
 import { leavesAhead } from './leaves-ahead.js';
 import type { TreeNode } from './node.js';
-import type { Superblock } from './superblock.js';
+import type { Range } from './striping.js';
+import { demandSuperblock, type Superblock } from './superblock.js';
 import { findTree, TreeId } from './tree.js';
 
 /** A group is all extents that begin in one stretch of so many addresses. */
-const STRETCH = 4 * MiB;
+const STRETCH = 2 * MiB;
 /** The kernel makes none that are longer; a longer one is no record. */
 const LONGEST_EXTENT = 256 * MiB;
 
-const ItemAt = { generation: 8, flags: 16 } as const;
+const ItemAt = { generation: 8, flags: 16, moreFlags: 20 } as const;
 const FLAG_DATA = 1;
 const CHUNK_DATA = 1;
 
@@ -36,7 +37,8 @@ const At = { address: 0, length: 1, generation: 2, places: 3, checksumType: 4, r
 const NUMBER = 8;
 
 /** Throws FormatError if the metadata contradicts itself; OutOfReach if there are other devices. */
-export async function* recordsOf(volume: Source, superblock: Superblock): AsyncGenerator<RecordGroup> {
+export async function* recordsOf(volume: Source): AsyncGenerator<RecordGroup> {
+  const superblock = await demandSuperblock(volume);
   demandPlain(volume, superblock);
   const { map, nodes } = await readChunks(volume, superblock);
   demandAllHere(map.chunks);
@@ -51,7 +53,7 @@ export async function* recordsOf(volume: Source, superblock: Superblock): AsyncG
     const { extents } = readLeaf(leaf, { first: 0, after, sizes: superblock });
     after = extents.at(-1)?.end ?? after;
     for (const extent of extents) {
-      const generation = generationOfData(leaf, extent, superblock);
+      const generation = generationOfData(leaf, extent, superblock.root.generation);
       const chunk = generation === undefined ? undefined : chunks.at(extent);
       if (generation === undefined || !chunk) continue;
       const id = Math.floor(extent.start / STRETCH);
@@ -79,12 +81,12 @@ function demandPlain(volume: Source, superblock: Superblock): void {
 function generationOfData(
   { bytes }: TreeNode,
   { start, end, item, metadata }: UsedExtent,
-  superblock: Superblock,
+  newest: number,
 ): number | undefined {
-  const flags = readU64LE(bytes, item + ItemAt.flags);
+  const flags = bytes.readUInt32LE(item + ItemAt.flags);
   const generation = readU64LE(bytes, item + ItemAt.generation);
-  const data = flags === FLAG_DATA;
-  if ((data && metadata) || (!data && flags % 2 === 1) || generation > superblock.root.generation) {
+  const data = flags === FLAG_DATA && bytes.readUInt32LE(item + ItemAt.moreFlags) === 0;
+  if ((data && metadata) || (!data && flags % 2 === FLAG_DATA) || generation > newest) {
     throw new FormatError(`the extent at address ${start} contradicts itself`);
   }
   return data && end - start <= LONGEST_EXTENT ? generation : undefined;
@@ -94,28 +96,37 @@ function generationOfData(
 class DataChunks {
   readonly #map: ChunkMap;
   #current: Chunk | undefined;
+  /** Something else lies in the current chunk too. */
+  #mixed = false;
 
   constructor(map: ChunkMap) {
     this.#map = map;
   }
 
   /** Throws FormatError if it is in no chunk for data. Undefined if its bytes may be something else too. */
-  at({ start, end }: UsedExtent): Chunk | undefined {
+  at(extent: UsedExtent): Chunk | undefined {
+    const { start, end } = extent;
     let chunk = this.#current;
     if (!chunk || start < chunk.logical || start >= chunk.logical + chunk.length) {
       chunk = this.#map.chunks[this.#map.indexAt(start)];
       this.#current = chunk;
+      this.#mixed =
+        chunk !== undefined && meetsFixed(chunk, { start: chunk.logical, end: chunk.logical + chunk.length });
     }
     if (!chunk || end > chunk.logical + chunk.length || chunk.type % 2 !== CHUNK_DATA) {
       throw new FormatError(`the extent at ${start} is in no chunk for data`);
     }
     if (chunk.parity || chunk.columns !== 1) throw new OutOfReach('its data is spread over several devices');
-    for (const { physical } of chunk.stripes) {
-      const place = { offset: physical + start - chunk.logical, length: end - start };
-      for (const fixed of FIXED) if (overlaps(fixed, place)) return undefined;
-    }
-    return chunk;
+    return this.#mixed && meetsFixed(chunk, extent) ? undefined : chunk;
   }
+}
+
+/** True if a superblock, or what was never given to chunks, lies in the range of the chunk. */
+function meetsFixed({ logical, stripes }: Chunk, { start, end }: Range): boolean {
+  return stripes.some(({ physical }) => {
+    const place = { offset: physical + start - logical, length: end - start };
+    return FIXED.some((fixed) => overlaps(fixed, place));
+  });
 }
 
 /** The bytes that a group's records are made of, one after the other; used again for each group. */
@@ -172,7 +183,8 @@ class Group {
     numbers[at + At.generation] = generation;
     numbers[at + At.places] = stripes.length;
     numbers[at + At.checksumType] = this.#checksumType;
-    numbers.fill(0, at + At.repairs, at + At.end);
+    numbers[at + At.repairs] = 0;
+    numbers[at + At.repairs + 1] = 0;
     // What lies once cannot be mended.
     if (stripes.length > 1) this.#repairs.copy(this.bytes, (at + At.repairs) * NUMBER);
     let end = at + At.end;

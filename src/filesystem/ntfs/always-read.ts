@@ -42,5 +42,6 @@ const ENDINGS: ReadonlySet<string> = new Set([
 /** `name` in any case of letters. */
 export function isAlwaysRead(name: string): boolean {
   const lower = name.toLowerCase();
-  return NAMES.has(lower) || ENDINGS.has(lower.slice(lower.lastIndexOf('.') + 1));
+  const dot = lower.lastIndexOf('.');
+  return NAMES.has(lower) || (dot >= 0 && ENDINGS.has(lower.slice(dot + 1)));
 }
