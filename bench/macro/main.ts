@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { GiB, MiB } from '../../src/base/units.js';
 import { type BenchReport, machine, saveReport, table } from './report.js';
-import { SCENARIOS, type ScenarioOptions } from './scenarios.js';
+import type { ScenarioOptions } from './scenario.js';
+import { SCENARIOS } from './scenarios.js';
 
 const RESULTS = fileURLToPath(new URL('../../../bench/results/', import.meta.url));
 

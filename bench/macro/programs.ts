@@ -64,6 +64,28 @@ export function ectypeAgain({ source, target, stateFolder }: Pair, change: () =>
   };
 }
 
+/** A standby clone: what changed since the last run is found by the source's metadata. Checked once. */
+export function ectypeAfter({ source, target, stateFolder }: Pair, name: string, change: () => void): Contestant {
+  const environment = { ECTYPE_STATE: stateFolder };
+  return {
+    name,
+    role: 'ectype',
+    command: ectypeCommand(source.path, target.path, '--full-check-every', '0'),
+    environment,
+    before: () => {
+      run(ectypeCommand(source.path, target.path, '--full-check-every', '0'), environment);
+      change();
+    },
+    check: () => run([process.execPath, CLI, 'verify', source.path, target.path], environment),
+  };
+}
+
+/** After `noteUsed`: reads everything allocated, one request after the other. */
+export function oneThreadRead({ source, usedFile }: Pair): Contestant {
+  const command = [process.execPath, FLOOR, 'read', source.path, `--used=${usedFile}`, '--workers=1'];
+  return { name: 'one thread reads all allocated', role: 'floor', command };
+}
+
 /** Writes down what the source's file system uses, for the floors. */
 export function noteUsed({ source, usedFile }: Pair): void {
   writeFileSync(usedFile, run([process.execPath, FLOOR_USED, source.path]));

@@ -17,8 +17,10 @@ export interface Result {
   /** Median of processor seconds, and the largest peak of memory. */
   readonly cpuSeconds: number;
   readonly peakBytes: number;
-  /** Ectype's median divided by this one's: below 1 ectype is faster. */
+  /** Ectype's median (its first entry's) divided by this one's: below 1 ectype is faster. */
   readonly ectypeRatio: number | undefined;
+  /** Of ectype's: its median divided by that of the first floor. */
+  readonly floorRatio: number | undefined;
 }
 
 export interface ScenarioResult {
@@ -54,6 +56,7 @@ export function summarise(
     return { contestant, runs, seconds, median: median(seconds) };
   });
   const ectype = entries.find(({ contestant }) => contestant.role === 'ectype')?.median;
+  const floor = entries.find(({ contestant }) => contestant.role === 'floor')?.median;
   const results = entries.map(
     ({ contestant, runs, seconds, ...entry }): Result => ({
       name: contestant.name,
@@ -65,6 +68,7 @@ export function summarise(
       slowest: Math.max(...seconds),
       cpuSeconds: median(runs.map(({ cpuSeconds }) => cpuSeconds)),
       peakBytes: Math.max(...runs.map(({ peakBytes }) => peakBytes)),
+      floorRatio: contestant.role === 'ectype' && floor !== undefined ? entry.median / floor : undefined,
       ectypeRatio: contestant.role === 'ectype' || ectype === undefined ? undefined : ectype / entry.median,
     }),
   );
@@ -83,15 +87,16 @@ export function summarise(
 export function table({ title, results, toFastestPeer, toFloor }: ScenarioResult): string {
   const rows = [...results]
     .sort((a, b) => a.median - b.median)
-    .map(({ name, median, fastest, slowest, cpuSeconds, peakBytes, ectypeRatio }) => [
+    .map(({ name, median, fastest, slowest, cpuSeconds, peakBytes, ectypeRatio, floorRatio }) => [
       name,
       `${median.toFixed(3)} s`,
       `${fastest.toFixed(3)} to ${slowest.toFixed(3)}`,
       `${cpuSeconds.toFixed(2)} s`,
       formatBytes(peakBytes),
       ectypeRatio === undefined ? '' : `${ectypeRatio.toFixed(2)} x`,
+      floorRatio === undefined ? '' : `${floorRatio.toFixed(3)} x`,
     ]);
-  const head = ['', 'median', 'fastest to slowest', 'processor', 'memory', 'ectype takes'];
+  const head = ['', 'median', 'fastest to slowest', 'processor', 'memory', 'ectype takes', 'of the first floor'];
   const widths = head.map((word, column) => Math.max(word.length, ...rows.map((row) => (row[column] ?? '').length)));
   const lines = [head, ...rows].map((row) =>
     row

@@ -4,7 +4,7 @@ import { closeSync, openSync, rmSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { formatBytes, GiB, TiB } from '../../src/base/units.js';
 import { type Contestant, contest, run } from './contestant.js';
-import { changeFiles, checkEqual, checkFiles, fillWithNoise, makeDisk, makeFilesystem, type Place } from './disks.js';
+import { changeFiles, checkEqual, checkFiles, fillWithNoise, makeFilesystem } from './disks.js';
 import {
   bareNode,
   ddRead,
@@ -17,36 +17,11 @@ import {
   floorCopy,
   floorRead,
   noteUsed,
-  type Pair,
   wholeCopies,
 } from './programs.js';
-import { type ScenarioResult, summarise } from './report.js';
-
-export interface ScenarioOptions extends Place {
-  readonly size: number;
-  readonly rounds: number;
-}
-
-export type Scenario = (options: ScenarioOptions) => ScenarioResult;
-
-function withPair<T>(options: ScenarioOptions, work: (pair: Pair) => T): T {
-  const { folder, size } = options;
-  const stateFolder = join(folder, 'state');
-  const usedFile = join(folder, 'used.json');
-  const source = makeDisk(options, 'source', size);
-  try {
-    const target = makeDisk(options, 'target', size);
-    try {
-      return work({ source, target, stateFolder, usedFile });
-    } finally {
-      target.remove();
-    }
-  } finally {
-    source.remove();
-    rmSync(stateFolder, { recursive: true, force: true });
-    rmSync(usedFile, { force: true });
-  }
-}
+import { summarise } from './report.js';
+import { type Scenario, withPair } from './scenario.js';
+import { scale, standbyBtrfs, standbyExt4, standbyNtfs, standbyXfs } from './standby.js';
 
 function checking(contestants: readonly Contestant[], check: () => void): Contestant[] {
   return contestants.map((contestant) => ({ ...contestant, check }));
@@ -173,4 +148,16 @@ const memory: Scenario = ({ folder, size, rounds }) => {
   }
 };
 
-export const SCENARIOS: Readonly<Record<string, Scenario>> = { first, half, unchanged, changed, start, memory };
+export const SCENARIOS: Readonly<Record<string, Scenario>> = {
+  first,
+  half,
+  unchanged,
+  changed,
+  start,
+  memory,
+  'standby-ext4': standbyExt4,
+  'standby-xfs': standbyXfs,
+  'standby-btrfs': standbyBtrfs,
+  'standby-ntfs': standbyNtfs,
+  scale,
+};

@@ -43,7 +43,11 @@ test('macro: every scenario, checked copies, and the shape of its figures', () =
   assert.equal(report.options, { medium: 'loop', size: 96 * 2 ** 20, rounds: 1 });
   assert.equal(
     report.scenarios.map(({ name }) => name),
-    ['first', 'half', 'unchanged', 'changed', 'start', 'memory'],
+    [
+      ...['first', 'half', 'unchanged', 'changed', 'start', 'memory'],
+      ...['ext4', 'xfs', 'btrfs', 'ntfs'].map((kind) => `standby-${kind}`),
+      'scale',
+    ],
   );
   for (const { title, results } of report.scenarios) {
     assert.ok(said.includes(title));
