@@ -10,7 +10,7 @@ import { differs, disarm, fillHeld, type PlacedVolume, type Staged, stageHeld } 
 import { copy } from '../engine/copy.js';
 import { type Executor, inlineExecutor } from '../engine/executor.js';
 import { createLedger } from '../engine/ledger.js';
-import { createTally } from '../engine/tally.js';
+import { createTally, type Tally } from '../engine/tally.js';
 import type { VolumeCopy } from '../engine/volume-copy.js';
 import type { TargetEnd } from '../location/ends.js';
 import { excludedBytes, type PlannedVolume } from '../plan/clone-plan.js';
@@ -19,8 +19,10 @@ import { equalIds } from '../reshape/identity/equal-ids.js';
 import type { References } from '../reshape/identity/references.js';
 import { targetFolder } from '../state/lineages.js';
 import { lockTarget } from '../state/lock.js';
+import { ChangeCollector } from './changes.js';
 import type { CloneOptions, CloneRunResult, PreparedClone } from './clone-types.js';
 import { buildVolumes } from './clone-volumes.js';
+import { type Detection, detectChanges } from './detection.js';
 import {
   changesOf,
   gatherEvidence,
@@ -31,7 +33,7 @@ import {
   type SourceState,
   witnessPlaces,
 } from './evidence.js';
-import { type Counted, reportProgress, sumOf } from './progress.js';
+import { type Counted, eachOf, reportProgress, sumOf } from './progress.js';
 import { readBackSample, verifyAgainstMaps } from './read-back.js';
 import { Rescue } from './rescue.js';
 import { beginSession, refuseChangedIdentity, type Session } from './session.js';
@@ -66,7 +68,7 @@ export async function runClone(
   }
 }
 
-async function runSession(folder: string, run: Omit<Run, 'session' | 'rescue'>): Promise<CloneRunResult> {
+async function runSession(folder: string, run: Omit<Run, 'session' | 'rescue' | 'start'>): Promise<CloneRunResult> {
   const { prepared, target } = run;
   const { source, trust, layout, armed, arrangement } = prepared;
   const session = await beginSession({
@@ -81,7 +83,7 @@ async function runSession(folder: string, run: Omit<Run, 'session' | 'rescue'>):
   });
   const rescue = prepared.rescue && new Rescue(prepared, session);
   try {
-    return await bringUpToDate({ ...run, session, rescue });
+    return await bringUpToDate({ ...run, session, rescue, start: performance.now() });
   } catch (error) {
     await rescue?.interrupted();
     if (error instanceof ToolError && error.family === 'interrupted' && !session.armed) throw interruptedUntouched();
@@ -103,26 +105,39 @@ interface Run {
   readonly session: Session;
   readonly inline: Executor;
   readonly rescue: Rescue | undefined;
+  /** Of the clock that `secondsSince` asks. */
+  readonly start: number;
 }
 
 async function bringUpToDate(context: Run): Promise<CloneRunResult> {
-  const { prepared, before, target, options, session, rescue } = context;
-  const { report } = options;
-  const start = performance.now();
+  const { prepared, before, target, session, rescue } = context;
   // An earlier run may have failed to make its writes durable; what the page cache still shows of them proves nothing.
   target.medium.dropCache();
   refuseWrittenTarget(prepared, target);
   await rescue?.keepPieces();
-  const placed = buildVolumes(prepared, target, session);
+  const detection = await detectChanges(prepared, before, session);
+  try {
+    return await copyAndCommit(context, detection);
+  } finally {
+    await detection.settled(); // nothing reads the source when it is closed
+  }
+}
+
+async function copyAndCommit(context: Run, detection: Detection): Promise<CloneRunResult> {
+  const { prepared, before, target, options, session, rescue, start } = context;
+  const { report } = options;
+  const placed = buildVolumes(prepared, target, { session, proofs: detection.proofs });
   session.useVolumes(placed);
   rescue?.useVolumes(placed);
 
   report({ event: 'phase', phase: 'copy', message: 'copying' });
   const commit: Counted = { name: 'commit', total: 0, tally: createTally() };
   const counted = [...countedOf(prepared, placed), commit];
-  const staged = await copyAndStage(context, placed, counted);
+  const changes = options.showChanges ? new ChangeCollector() : undefined;
+  const staged = await copyAndStage(context, placed, { counted, changes });
   const places = await witnessPlaces(prepared, placed);
   let witnesses = heldWitnesses(prepared, places);
+  const catalogues = await detection.finish();
   if (!session.armed && (!witnesses || (await differs(target.medium, staged.pieces)))) await session.arm();
 
   const after = await readSourceState(prepared);
@@ -132,25 +147,28 @@ async function bringUpToDate(context: Run): Promise<CloneRunResult> {
   if (session.armed) {
     report({ event: 'phase', phase: 'commit', message: 'writing the partition table and boot code' });
     witnesses = await leaveWitnesses(places, placed, commit.tally);
-    await target.medium.flush(); // all data, before anything makes it count
-    await readBackSample(placed, target);
-    await disarm(target.medium, { armed: prepared.armed, pieces: staged.pieces, tally: commit.tally });
-    await fillHeld(staged);
+    await complete(context, { placed, staged, tally: commit.tally });
   }
   const { done, written } = sumOf(counted);
-  const evidence = await gatherEvidence(prepared, target, { sourceTokens: after.tokens, witnesses: witnesses ?? [] });
+  const evidence = await gatherEvidence(prepared, target, {
+    sourceTokens: after.tokens,
+    witnesses: witnesses ?? [],
+    catalogues,
+  });
   session.commit(evidence, { seconds: secondsSince(start), done, written }, rescue?.rescued());
   const verified = options.verify
     ? await verifyAgainstMaps(placed, target, { ...context, workers: prepared.workers })
     : undefined;
   const busy = session.armed && prepared.scope === 'disk' ? target.medium.rereadTable() : undefined;
-  const warnings = [...context.notes];
+  const warnings = [...context.notes, ...detection.notes];
   if (busy !== undefined) warnings.push(`the kernel still shows the old partitions of ${target.place.name} (${busy})`);
   warnings.push(...(await sharedIds(prepared, target)));
   const unreadable = await rescue?.finish(warnings);
   return {
     seconds: secondsSince(start),
     amounts: sumOf(counted),
+    volumes: eachOf(counted.slice(0, prepared.layout.volumes.length)),
+    changes: await changes?.ofAll(prepared.layout.volumes, placed),
     changed: session.armed,
     excludedBytes: excludedBytes(prepared.layout),
     verified,
@@ -159,6 +177,17 @@ async function bringUpToDate(context: Run): Promise<CloneRunResult> {
     boot: undefined,
     unreadable,
   };
+}
+
+/** All data is durable before anything makes it count. */
+async function complete(
+  { prepared, target }: Run,
+  { placed, staged, tally }: { placed: readonly PlacedVolume[]; staged: Staged; tally: Tally },
+): Promise<void> {
+  await target.medium.flush();
+  await readBackSample(placed, target);
+  await disarm(target.medium, { armed: prepared.armed, pieces: staged.pieces, tally });
+  await fillHeld(staged);
 }
 
 /** Of a twin: what still makes it look like its source, by the IDs that both disks show now. */
@@ -200,14 +229,14 @@ function showsEveryChange({ filesystem }: VolumeReport): boolean {
 async function copyAndStage(
   context: Run,
   placed: readonly PlacedVolume[],
-  counted: readonly Counted[],
+  { counted, changes }: { counted: readonly Counted[]; changes: ChangeCollector | undefined },
 ): Promise<Staged> {
   const stop = reportProgress(counted, context.options.report);
   try {
     // The marker will cover what a failing source may not give a second time, and what of the target is its own source.
     const isLost = context.rescue || context.prepared.layout.volumes.some(({ kept }) => kept);
     const early = isLost && (await stageHeld(placed, context.inline));
-    await copyVolumes(context, placed);
+    await copyVolumes(context, placed, changes);
     return early || (await stageHeld(placed, context.inline));
   } finally {
     stop();
@@ -224,6 +253,7 @@ function refuseWrittenTarget({ targetWritten }: PreparedClone, { place, identity
 async function copyVolumes(
   { prepared, target, options, session, inline, rescue }: Run,
   all: readonly PlacedVolume[],
+  changes: ChangeCollector | undefined,
 ): Promise<void> {
   if (options.signal.aborted) throw interrupted();
   const placed = all.filter((_, index) => !prepared.layout.volumes[index]?.kept);
@@ -239,6 +269,7 @@ async function copyVolumes(
       ledger,
       signal: options.signal,
       rescue: rescue?.passes(options.report),
+      ...(changes ? { onDiffering: (volume, offsets) => changes.note(volume, offsets) } : {}),
     },
   );
 }

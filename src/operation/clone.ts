@@ -34,11 +34,13 @@ import {
   refuseUsedTarget,
 } from '../plan/guard.js';
 import { type DiskReport, inspectDisk, inspectForensic, inspectSingle } from '../plan/inspect.js';
+import { type RapidOptions, withRapid } from '../plan/rapid.js';
 import { type TargetContent, targetContent } from '../plan/target-content.js';
 import { decideTrust, type Trust } from '../plan/trust.js';
 import { cleanLeftovers } from '../reshape/leftovers.js';
 import { aroundHoles } from '../source/around.js';
 import { stateFolder } from '../state/folder.js';
+import { lineageFolder, targetFolderPath } from '../state/lineages.js';
 import { armedExtents } from '../state/marker.js';
 import { arrangeEnds, scratchFolder } from './arrange-ends.js';
 import { proveBoot } from './boot.js';
@@ -190,7 +192,8 @@ async function prepare(
     assumeYes: options.assumeYes ?? false,
   });
   const armed = armedExtents(target.medium.size, { tail: scope === 'disk', sectorSize: layout.sectorSize });
-  const trust = await trustIn(target, { options, layout, lineages, armed, content });
+  const proven = await trustIn(target, { options, layout, lineages, armed, content });
+  const trust = withRapid(proven, rapidOptions(options, { layout, source, target, trust: proven }));
   const sourceSectorSize = sourceReport.sectorSize ?? layout.sectorSize;
   const { rescue } = options;
   const scratch = scratchFolder(options.scratch);
@@ -211,7 +214,37 @@ function trustIn(
     places: layout.volumes.map(({ targetExtent }) => ({ offset: targetExtent.offset, size: targetExtent.length })),
     shown: (content.report?.volumes ?? []).map(({ extent }) => extent),
     alwaysCompare: options.detect === 'compare',
+    fullCheckEvery: fullCheckEvery(options),
   });
+}
+
+/** A rescue must not read what it need not, and a full check is for runs that read less than everything. */
+const DEFAULT_FULL_CHECK = 10;
+
+function fullCheckEvery({ fullCheckEvery = DEFAULT_FULL_CHECK, rescue }: CloneOptions): number | undefined {
+  return fullCheckEvery === 0 || rescue ? undefined : fullCheckEvery;
+}
+
+/** Why nothing stays unread is told only where somebody might expect it. */
+function rapidOptions(
+  { detect, rescue, forensic }: CloneOptions,
+  {
+    layout,
+    source,
+    target,
+    trust,
+  }: { layout: CopyLayout; source: SourceEnd; target: SourceEnd | TargetEnd; trust: Trust },
+): RapidOptions {
+  const { lineage } = trust;
+  const forbidden =
+    detect === 'hash' ? 'asked for' : rescue ? 'a rescue tries all of it' : forensic ? 'every byte counts' : '';
+  return {
+    volumes: layout.volumes,
+    folder: lineage && lineageFolder(targetFolderPath(target.identity.key), lineage.lineage),
+    sourceKey: source.identity.key,
+    forbidden,
+    now: Date.now(),
+  };
 }
 
 interface TrustQuestion {

@@ -96,7 +96,11 @@ export async function leaveWitnesses(
 export async function gatherEvidence(
   { layout, forensic }: PreparedClone,
   target: TargetEnd,
-  left: { readonly sourceTokens: readonly (string | undefined)[]; readonly witnesses: readonly KnownWitness[] },
+  left: {
+    readonly sourceTokens: readonly (string | undefined)[];
+    readonly witnesses: readonly KnownWitness[];
+    readonly catalogues: readonly (string | undefined)[];
+  },
 ): Promise<Evidence[]> {
   const evidence: Evidence[] = [];
   for (const [index, { targetExtent }] of layout.volumes.entries()) {
@@ -105,6 +109,7 @@ export async function gatherEvidence(
       sourceToken: left.sourceTokens[index],
       targetToken: forensic ? undefined : await tokenAt(target.medium, place),
       witness: left.witnesses[index],
+      catalogue: left.catalogues[index],
     });
   }
   return evidence;

@@ -11,7 +11,14 @@ import { type Extent, overlaps } from '../map/extent.js';
 import type { Trust, VolumeTrust } from '../plan/trust.js';
 import { createBlockMap, openBlockMap } from '../state/block-map-file.js';
 import { makeFolder } from '../state/folder.js';
-import { lineageFolder, loadLineages, newId, removeOtherMaps, saveRecord } from '../state/lineages.js';
+import {
+  lineageFolder,
+  loadLineages,
+  newId,
+  removeOtherCatalogues,
+  removeOtherMaps,
+  saveRecord,
+} from '../state/lineages.js';
 import { writeMarker } from '../state/marker.js';
 import { originDuring, remembered } from '../state/origin.js';
 import {
@@ -53,6 +60,8 @@ export interface Evidence {
   readonly sourceToken: string | undefined;
   readonly targetToken: string | undefined;
   readonly witness: VolumeRecord['witness'];
+  /** Name of the file that says what the source's files look like; undefined where that cannot be told. */
+  readonly catalogue: string | undefined;
 }
 
 /** What a rescue could not read. */
@@ -68,6 +77,8 @@ export interface Session {
   readonly former: Former;
   /** State folder of the target. */
   readonly folder: string;
+  /** 16 hex digits: the history that this run goes on with, or begins. */
+  readonly lineage: string;
   readonly armed: boolean;
   /** Told of the volumes before the first `arm`, because arming voids the digests of what the marker replaces. */
   useVolumes(volumes: readonly PlacedVolume[]): void;
@@ -102,8 +113,7 @@ export async function beginSession(options: SessionOptions): Promise<Session> {
     refuseChangedIdentity(target);
     const { key, id, path } = options.source.identity;
     rememberSource(key, { id, path });
-    // From here on the maps follow the target away from what the tokens describe; only the marker vouches for them.
-    record = { ...record, volumes: record.volumes.map((volume) => withEvidence(volume, undefined)) };
+    record = withoutEvidence(record);
     recordRunning(trust.markedBy);
     strikeOthers(options, record.lineage);
     await voidHeld(placed);
@@ -119,6 +129,7 @@ export async function beginSession(options: SessionOptions): Promise<Session> {
     volumes,
     former,
     folder,
+    lineage,
     get armed() {
       return armed;
     },
@@ -131,8 +142,9 @@ export async function beginSession(options: SessionOptions): Promise<Session> {
     },
     commit(evidence, did, rescued) {
       const committed = { runId, at: new Date().toISOString(), ...did };
-      record = committedRecord(record, options, { evidence, committed, rescued });
+      record = committedRecord(record, options, { evidence, committed, rescued, armed });
       saveRecord(folder, record);
+      removeOtherCatalogues(folder, record);
       former.remove();
     },
     close: () => closeAll(maps),
@@ -176,6 +188,7 @@ function startingRecord(options: SessionOptions): CloneRecord {
       return origin ? { ...bare, origin } : bare;
     }),
     ...(lineage?.committed ? { committed: lineage.committed } : {}),
+    ...(lineage?.runsSinceCheck ? { runsSinceCheck: lineage.runsSinceCheck } : {}),
     ...(arrangement ? { arrangement } : {}),
   };
 }
@@ -184,12 +197,14 @@ interface Commit {
   readonly evidence: readonly Evidence[];
   readonly committed: CommittedRun;
   readonly rescued: Rescued | undefined;
+  /** Something was written. */
+  readonly armed: boolean;
 }
 
 function committedRecord(
-  { running: _, ...rest }: CloneRecord,
+  { running: _, runsSinceCheck = 0, ...rest }: CloneRecord,
   options: SessionOptions,
-  { evidence, committed, rescued }: Commit,
+  { evidence, committed, rescued, armed }: Commit,
 ): CloneRecord {
   const origin: Origin = { ...originOf(options), at: committed.at };
   const volumes = rest.volumes.map((volume, index) => ({
@@ -198,7 +213,9 @@ function committedRecord(
   }));
   // Where something was kept, the target may still go by the older of its names.
   const contentIds = rescued ? rest.contentIds : [options.contentId];
-  return { ...rest, volumes, contentIds, committed };
+  const isCheck = options.trust.volumes.every(({ mode }) => mode === 'first' || mode === 'compare');
+  const runs = isCheck ? 0 : runsSinceCheck + (armed ? 1 : 0);
+  return { ...rest, volumes, contentIds, committed, ...(runs > 0 ? { runsSinceCheck: runs } : {}) };
 }
 
 function originOf({ source, contentId }: Pick<SessionOptions, 'source' | 'contentId'>): Origin {
@@ -209,14 +226,23 @@ function withKept({ kept: _, ...bare }: VolumeRecord, kept: readonly KeptExtent[
   return kept && kept.length > 0 ? { ...bare, kept: remembered(kept) } : bare;
 }
 
+/**
+ * From the first write on the maps follow the target away from what tokens and catalogues describe; only the marker
+ * vouches for them. Blocks may come to hold what the source held for a moment only, and no catalogue would ever tell.
+ */
+function withoutEvidence(record: CloneRecord): CloneRecord {
+  return { ...record, volumes: record.volumes.map((volume) => withEvidence(volume, undefined)) };
+}
+
 function withEvidence(volume: VolumeRecord, evidence: Evidence | undefined): VolumeRecord {
-  const { sourceToken: _source, targetToken: _target, witness: _witness, ...bare } = volume;
-  const { sourceToken, targetToken, witness } = evidence ?? {};
+  const { sourceToken: _source, targetToken: _target, witness: _witness, catalogue: _catalogue, ...bare } = volume;
+  const { sourceToken, targetToken, witness, catalogue } = evidence ?? {};
   return {
     ...bare,
     ...(sourceToken === undefined ? {} : { sourceToken }),
     ...(targetToken === undefined ? {} : { targetToken }),
     ...(witness === undefined ? {} : { witness }),
+    ...(catalogue === undefined ? {} : { catalogue }),
   };
 }
 

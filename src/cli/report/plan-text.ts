@@ -85,7 +85,8 @@ function fateLines({ target, scope, source }: ClonePlan): string[] {
 
 const DETECT: Readonly<Record<PlannedVolumeFacts['detect'], string>> = {
   first: 'written for the first time',
-  hash: 'only changed blocks are written (block map)',
+  rapid: 'only changed files are read, only changed blocks are written',
+  hash: 'all of it is read, only changed blocks are written',
   compare: 'both sides are read, only differences are written',
 };
 
@@ -106,7 +107,7 @@ function volumeLines({
     method === 'allocated'
       ? `${formatBytes(used)} of ${formatBytes(source.length)}`
       : `all ${formatBytes(source.length)}`;
-  const reason = detect === 'compare' && detectReason ? `: ${detectReason}` : '';
+  const reason = detect !== 'first' && detectReason ? `: ${detectReason}` : '';
   const lines = [`  ${name}: ${content}, ${amount}; ${DETECT[detect]}${reason}`];
   if (fate !== 'same') lines.push(`    ${fateText(fate, source, target)}`);
   if (method === 'whole') lines.push(`    copied whole: ${methodReason}`);

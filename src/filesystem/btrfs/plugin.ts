@@ -7,6 +7,7 @@ import { FormatError } from '../../base/u64.js';
 import type { Source } from '../../source/types.js';
 import type { FilesystemInfo, FilesystemPlugin } from '../plugin.js';
 import { openMap } from './allocation-map.js';
+import { recordsOf } from './records.js';
 import { stateOf } from './state.js';
 import { readSuperblock, type Superblock } from './superblock.js';
 import { tokenOf } from './token.js';
@@ -34,6 +35,10 @@ export const btrfs: FilesystemPlugin = {
 
   async token(volume) {
     return tokenOf(volume, await demandSuperblock(volume));
+  },
+
+  async *records(volume) {
+    yield* recordsOf(volume, await demandSuperblock(volume));
   },
 };
 

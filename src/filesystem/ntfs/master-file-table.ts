@@ -93,17 +93,26 @@ export type AttributeList = ReturnType<typeof parseAttributeList>;
 
 /** Undefined if the file has none. Throws FormatError. */
 export async function readAttributeList(mft: MasterFileTable, record: FileRecord): Promise<AttributeList | undefined> {
-  const what = `MFT record ${record.number}, $ATTRIBUTE_LIST`;
+  const bytes = await readListBytes(mft, record);
+  return bytes && parseAttributeList(bytes, listName(record));
+}
+
+/** The list as it lies there. Undefined if the file has none. Throws FormatError. */
+export async function readListBytes(mft: MasterFileTable, record: FileRecord): Promise<Buffer | undefined> {
+  const what = listName(record);
   const attribute = record.attributes.find(({ type }) => type === ATTRIBUTE.attributeList);
-  if (!attribute) return undefined;
-  if (attribute.resident) return parseAttributeList(attribute.value, what);
+  if (!attribute || attribute.resident) return attribute?.value;
   const runs: Run[] = [];
   appendRuns(runs, attribute, { what, clusterCount: mft.boot.clusterCount });
   const stream = streamOf(what, attribute, runs);
   if (stream.size > MAX_ATTRIBUTE_LIST) throw new FormatError(`${what}: ${stream.size} bytes long`);
   const bytes = Buffer.alloc(stream.size);
   await readStream(mft, stream, bytes, 0);
-  return parseAttributeList(bytes, what);
+  return bytes;
+}
+
+function listName({ number }: FileRecord): string {
+  return `MFT record ${number}, $ATTRIBUTE_LIST`;
 }
 
 /** Appends the runs of all parts to `runs`, part by part, and returns the first part. */

@@ -12,6 +12,7 @@ import { BOOT_SECTOR_LENGTH, type BootSector, parseBootSector } from './boot-sec
 import { findExcludable } from './excludable.js';
 import { openMasterFileTable } from './master-file-table.js';
 import { ownersOf } from './owners.js';
+import { ntfsRecords } from './records.js';
 import { readNtfsState } from './state.js';
 import { ntfsToken } from './token.js';
 import { readVolumeRecord } from './volume-record.js';
@@ -39,6 +40,9 @@ export const ntfs: FilesystemPlugin = {
   },
   async token(volume) {
     return ntfsToken(volume, await requireBootSector(volume));
+  },
+  async *records(volume) {
+    yield* ntfsRecords(volume, await requireBootSector(volume));
   },
   async ownersOf(volume, _info, extents) {
     const boot = await attempt(() => readBootSector(volume));
