@@ -15,7 +15,11 @@ const FLAG_INLINE_DATA = 0x10000000;
 
 const SMALLEST_INODE = 128;
 const FORMAT_MASK = 0xf000;
-const FORMATS: Readonly<Record<number, CheckedInode['format']>> = { 16384: 'directory', 32768: 'regular' };
+const FORMATS: Readonly<Record<number, CheckedInode['format']>> = {
+  16384: 'directory',
+  32768: 'regular',
+  40960: 'link',
+};
 const PERMISSIONS = 0xfff;
 
 const At = {
@@ -37,7 +41,7 @@ const EXTRA_WITH_CHECKSUM = 4;
 
 export interface CheckedInode {
   readonly number: number;
-  readonly format: 'regular' | 'directory' | 'other';
+  readonly format: 'regular' | 'directory' | 'link' | 'other';
   readonly permissions: number;
   readonly owner: number;
   readonly size: Bytes;

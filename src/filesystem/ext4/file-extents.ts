@@ -24,14 +24,18 @@ const LONGEST_WRITTEN = 32768;
 const DIRECT = 12;
 const LEVELS = 3;
 
-/** Throws FormatError. */
+/** What of an inode it takes to find its blocks. */
+export type MappedInode = Pick<CheckedInode, 'number' | 'size' | 'flags' | 'map' | 'checksumSeed'>;
+
+/** `onBlock` gets each block of the tree in the order of the file, to keep or to digest. Throws FormatError. */
 export async function readFileExtents(
   volume: Source,
   superblock: Superblock,
-  inode: CheckedInode,
+  inode: MappedInode,
+  onBlock: (bytes: Buffer) => void = () => {},
 ): Promise<FileExtent[]> {
   if (!inode.map) throw new FormatError(`inode ${inode.number} keeps its bytes in itself`);
-  const file = new FileMap(volume, superblock, inode);
+  const file = new FileMap(volume, superblock, inode, onBlock);
   if ((inode.flags & INODE_FLAG_EXTENTS) !== 0) await file.addNode(inode.map, undefined);
   else await file.addPointers(inode.map);
   return file.extents;
@@ -41,15 +45,17 @@ class FileMap {
   readonly extents: FileExtent[] = [];
   readonly #volume: Source;
   readonly #superblock: Superblock;
-  readonly #inode: CheckedInode;
+  readonly #inode: MappedInode;
+  readonly #onBlock: (bytes: Buffer) => void;
   /** First block of the file that the next extent may begin with. */
   #next = 0;
   #blocksRead = 0;
 
-  constructor(volume: Source, superblock: Superblock, inode: CheckedInode) {
+  constructor(volume: Source, superblock: Superblock, inode: MappedInode, onBlock: (bytes: Buffer) => void) {
     this.#volume = volume;
     this.#superblock = superblock;
     this.#inode = inode;
+    this.#onBlock = onBlock;
   }
 
   /** A node of an extent tree and all below it; its depth must be what its parent says. */
@@ -135,6 +141,7 @@ class FileMap {
     if (block === 0 || block >= blockCount || this.#blocksRead > MOST_BLOCKS) throw this.#damaged();
     const bytes = Buffer.alloc(blockSize);
     await this.#volume.read(bytes, block * blockSize);
+    this.#onBlock(bytes);
     return bytes;
   }
 

@@ -10,13 +10,14 @@ import { readFromFile } from '../file.js';
 import type { FoundFile } from '../plugin.js';
 import { demandTrustworthy } from './allocation-map.js';
 import { type CheckedInode, readInode } from './checked-inode.js';
-import { RoCompat } from './features.js';
+import { Incompat, RoCompat } from './features.js';
 import { readFileExtents } from './file-extents.js';
 import { ROOT_INODE } from './inode.js';
 import type { Superblock } from './superblock.js';
 
 const LONGEST_DIRECTORY: Bytes = 16 * MiB;
-const ENTRY = { inode: 0, length: 4, nameLength: 6, name: 8 } as const;
+const ENTRY = { inode: 0, length: 4, nameLength: 6, type: 7, name: 8 } as const;
+const TYPE_FILE = 1;
 const LARGE_BLOCK = 65536;
 
 /** Throws FormatError. */
@@ -66,22 +67,30 @@ async function lookUp(
   return undefined;
 }
 
-interface Entry {
+export interface Entry {
   readonly inode: number;
+  /** It says so itself; false: unknown. */
+  readonly isFile: boolean;
   /** Of a buffer that the next block overwrites. */
   readonly name: Buffer;
 }
 
-async function* entriesOf(volume: Source, superblock: Superblock, directory: CheckedInode): AsyncGenerator<Entry> {
+/** Of a directory that keeps its entries in blocks. Throws FormatError. */
+export async function* entriesOf(
+  volume: Source,
+  superblock: Superblock,
+  directory: CheckedInode,
+): AsyncGenerator<Entry> {
+  const typed = (superblock.incompat & Incompat.FILETYPE) !== 0;
   const extents = await readFileExtents(volume, superblock, directory);
   const block = Buffer.alloc(superblock.blockSize);
   for (let position = 0; position + block.length <= directory.size; position += block.length) {
     await readFromFile(volume, { size: directory.size, extents }, { into: block, position });
-    yield* entriesIn(block, directory);
+    yield* entriesIn(block, directory, typed);
   }
 }
 
-function* entriesIn(block: Buffer, directory: CheckedInode): Generator<Entry> {
+function* entriesIn(block: Buffer, directory: CheckedInode, typed: boolean): Generator<Entry> {
   for (let at = 0; at + ENTRY.name <= block.length; ) {
     const length = entryLength(block, at);
     if (length < ENTRY.name || at + length > block.length) {
@@ -93,7 +102,8 @@ function* entriesIn(block: Buffer, directory: CheckedInode): Generator<Entry> {
     const nameLength = block.readUInt8(at + ENTRY.nameLength);
     const start = at + ENTRY.name;
     if (inode !== 0 && nameLength > 0 && nameLength <= length - ENTRY.name) {
-      yield { inode, name: block.subarray(start, start + nameLength) };
+      const isFile = typed && block.readUInt8(at + ENTRY.type) === TYPE_FILE;
+      yield { inode, isFile, name: block.subarray(start, start + nameLength) };
     }
     at += length;
   }

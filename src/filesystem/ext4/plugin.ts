@@ -12,6 +12,7 @@ import { openMap } from './allocation-map.js';
 import { kindOf } from './features.js';
 import { findFile, listFolder } from './find-file.js';
 import { ownersOf } from './owners.js';
+import { ext4Records } from './records.js';
 import { stateOf } from './state.js';
 import { readSuperblock, type Superblock } from './superblock.js';
 import { tokenOf } from './token.js';
@@ -41,6 +42,9 @@ export const ext4: FilesystemPlugin = {
     return tokenOf(volume, await demandSuperblock(volume));
   },
 
+  async *records(volume) {
+    yield* ext4Records(volume, await demandSuperblock(volume));
+  },
   async ownersOf(volume, _info, extents) {
     const superblock = await attempt(() => demandSuperblock(volume));
     return superblock ? ownersOf(volume, superblock, extents) : unknownOwners(extents);
@@ -64,6 +68,7 @@ function infoOf(superblock: Superblock, volume: Source): FilesystemInfo {
     blockSize: clusterSize,
     used: freeBlockCount <= blockCount ? Math.min((blockCount - freeBlockCount) * blockSize, size) : undefined,
     lastWritten: superblock.lastWritten,
+    made: superblock.made,
   };
 }
 

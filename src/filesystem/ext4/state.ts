@@ -22,6 +22,11 @@ const MMP_FSCK = 0xe24d4d50;
 
 const CHECK = 'Check it with `e2fsck -f`';
 
+/** True if the kernel found errors in it: what it says of itself may be wrong. */
+export function hasErrors({ state }: Superblock): boolean {
+  return (state & STATE_ERRORS) !== 0;
+}
+
 /** Counters and bitmaps are exact: it was unmounted, or frozen, in order. */
 export function isCleanlyUnmounted({ incompat, state }: Superblock): boolean {
   return (incompat & Incompat.RECOVER) === 0 && (state & STATE_CLEAN) !== 0 && (state & STATE_ERRORS) === 0;

@@ -38,8 +38,10 @@ const At = {
   label: 0x78,
   reservedDescriptorBlocks: 0xce,
   journalInode: 0xe0,
+  hashSeed: 0xec,
   descriptorSize: 0xfe,
   firstMetaGroup: 0x104,
+  madeTime: 0x108,
   blockCountHigh: 0x150,
   freeBlockCountHigh: 0x158,
   mmpBlock: 0x168,
@@ -85,6 +87,8 @@ export interface Superblock extends Features {
   /** Block of the multiple mount protection; 0 without that feature. */
   readonly mmpBlock: number;
   readonly lastWritten: Date | undefined;
+  /** When it was made, and what its directories are hashed with: both drawn by mke2fs. Hexadecimal. */
+  readonly made: string;
 }
 
 /** Undefined: no ext superblock, or that of an external journal. Throws FormatError if its numbers are impossible. */
@@ -123,6 +127,7 @@ export function parseSuperblock(raw: Buffer): Superblock | undefined {
     journalInode: raw.readUInt32LE(At.journalInode),
     mmpBlock: (features.incompat & Incompat.MMP) !== 0 ? readU64LE(raw, At.mmpBlock) : 0,
     lastWritten: lastWritten(raw),
+    made: raw.toString('hex', At.madeTime, At.madeTime + 4) + raw.toString('hex', At.hashSeed, At.hashSeed + 16),
   };
 }
 
