@@ -11,7 +11,8 @@ export class CloneCommand extends BaseCommand {
     description: 'clone a disk or a partition; again, it is a delta clone',
     details: `
       Copies what the file systems use, and the partition table and boot code last, so that an unfinished target never
-      looks finished. The same command again writes only the blocks that changed. The plan is shown first; nothing is
+      looks finished. The same command again reads only what changed, where the file system tells (ext2/3/4, XFS, btrfs,
+      NTFS), and writes only the blocks that differ; every tenth run that writes something reads both sides. The plan is shown first; nothing is
       written before it is confirmed.
 
       \`A B\` replaces B's whole table (with --only, B then holds only those partitions). \`A#2 B#3\` copies one partition
@@ -27,6 +28,10 @@ export class CloneCommand extends BaseCommand {
       Of page, hibernation and swap files only the place is copied: they read as zeros on the target. The plan lists
       them; --keep-excluded copies them. While a computer hibernates on the source nothing is left out.
 
+      A mounted source is refused. With --live (ext2/3/4, XFS, btrfs; as root) it is copied in passes while it is used;
+      then its file systems are frozen for a moment, what changed since is copied, and they go on. A watchdog thaws them
+      if anything happens to ectype.
+
       The first unreadable sector of A ends the run. With --rescue everything that reads well is copied first; then what
       does not is gone over down to single sectors, and tried again. A block that cannot be read keeps what an earlier run
       of the same source put there; without one its unreadable sectors become zeros, and later runs try them again. What
@@ -41,6 +46,7 @@ export class CloneCommand extends BaseCommand {
       ['Move to a new disk', 'ectype clone /dev/sda /dev/nvme0n1'],
       ['See what would happen', 'ectype clone --dry-run /dev/sda /dev/nvme0n1'],
       ['Keep a standby fresh from a script', 'ectype clone --yes /dev/disk/by-id/ata-A /dev/disk/by-id/ata-B'],
+      ['The disk that this system runs from', 'ectype clone --live /dev/disk/by-id/ata-A /dev/disk/by-id/ata-B'],
       ['One partition', 'ectype clone /dev/sda#2 /dev/sdb#3'],
       ['A larger disk, used to its end', 'ectype clone --layout fill /dev/sda /dev/nvme0n1'],
       ['Save what a dying disk still gives', 'ectype clone --rescue --rescue-time 4h /dev/sda /dev/sdb'],
