@@ -45,8 +45,8 @@ export function cannotHoldStill(name: string, type: string, points: readonly str
   const where = points.length > 0 ? ` (mounted on ${points.join(', ')})` : '';
   return new ToolError({
     code: 'filesystem.cannot-hold-still',
-    message: `${name}${where} is in use and cannot be frozen: ${type}`,
-    hint: `Unmount it for the time of the run, or leave it out with --only`,
+    message: `a file system of ${name}${where} is in use, and ${type || 'this kind'} cannot be frozen`,
+    hint: 'Unmount it for the time of the run, or start from another system (a live medium)',
     details: { name, type, points },
   });
 }
