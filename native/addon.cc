@@ -29,6 +29,7 @@ static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   ExportMemory(env, exports);
   ExportBlockDevice(env, exports);
   ExportFileSpace(env, exports);
+  ExportFreeze(env, exports);
   ExportLocks(env, exports);
   return exports;
 }

@@ -3,7 +3,7 @@
     {
       "target_name": "ectype_native",
       "sources": [
-        "addon.cc", "memory.cc", "block-device.cc", "file-space.cc", "locks.cc"
+        "addon.cc", "memory.cc", "block-device.cc", "file-space.cc", "freeze.cc", "locks.cc"
       ],
       "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
       "dependencies": ["<!(node -p \"require('node-addon-api').targets\"):node_addon_api_except"],

@@ -18,6 +18,7 @@ int64_t IntegerArgument(const Napi::CallbackInfo &info, size_t index);
 void ExportMemory(Napi::Env env, Napi::Object exports);
 void ExportBlockDevice(Napi::Env env, Napi::Object exports);
 void ExportFileSpace(Napi::Env env, Napi::Object exports);
+void ExportFreeze(Napi::Env env, Napi::Object exports);
 void ExportLocks(Napi::Env env, Napi::Object exports);
 
 }  // namespace ectype

@@ -13,6 +13,7 @@ await build({
   entryPoints: [
     { in: 'dist/src/cli/main.js', out: 'program' },
     { in: 'dist/src/engine/task-worker.js', out: 'task-worker' },
+    { in: 'dist/src/device/watchdog-process.js', out: 'watchdog-process' },
     // What piscina starts each thread with: it looks for it beside its own code, which is in the program now.
     { in: 'node_modules/piscina/dist/worker.js', out: 'worker' },
   ],

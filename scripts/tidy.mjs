@@ -17,6 +17,7 @@ const LAYERS = {
   state: 6,
   location: 7,
   plan: 8,
+  detect: 8,
   reshape: 8,
   machine: 8,
   engine: 9,

@@ -25,7 +25,7 @@ export interface VolumeAmounts extends Amounts {
 export type ReportEvent =
   | {
       readonly event: 'phase';
-      readonly phase: 'inspect' | 'copy' | 'rescue' | 'commit' | 'verify' | 'boot';
+      readonly phase: 'inspect' | 'copy' | 'freeze' | 'rescue' | 'commit' | 'verify' | 'boot';
       readonly message: string;
     }
   | { readonly event: 'warning'; readonly message: string }

@@ -8,7 +8,8 @@ import type { ToolError } from '../base/tool-error.js';
 const VALUES: Readonly<Record<string, string>> = {
   '--at': 'PLACES',
   '--only': 'NUMBERS',
-  '--detect': 'hash|compare',
+  '--detect': 'rapid|hash|compare',
+  '--full-check-every': 'N',
   '--layout': 'MODE',
   '--identity': 'keep|new',
   '--table': 'same|gpt',

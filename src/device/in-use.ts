@@ -1,51 +1,26 @@
 // Who uses a medium, and what it is made of: mounts, swap, device mapper, loop devices, partitions.
 // Invariant: every path from one medium to another is followed; in doubt a medium is in use.
 
-import { readFileSync, realpathSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
+import type { Bytes } from '../base/units.js';
 import { deviceNumber } from './identity.js';
+import { mountHolding, mounts, swaps } from './mount-table.js';
 import {
   type BlockDevice,
   blockDevice,
   holdersOf,
   loopDevices,
+  loopOffset,
   mountedBtrfsDevices,
   partitionsOf,
   slavesOf,
 } from './sysfs.js';
 
 /** A node in the graph of media: "b:8:1" a block device, "f:8:1:77" a file or folder (its file system's device, its inode). */
-type MediumNode = string;
+export type MediumNode = string;
 
-interface Mount {
-  readonly device: string;
-  readonly point: string;
-  readonly source: string;
-}
-
-/** Mounts of this process's name space (proc(5): mountinfo, fields 3, 5 and the second after the dash). */
-function mounts(): Mount[] {
-  const unescaped = (text: string): string =>
-    text.replace(/\\([0-7]{3})/g, (_, code: string) => String.fromCharCode(parseInt(code, 8)));
-  return readFileSync('/proc/self/mountinfo', 'utf8')
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => {
-      const fields = line.split(' ');
-      const dash = fields.indexOf('-');
-      return { device: fields[2] ?? '', point: unescaped(fields[4] ?? ''), source: unescaped(fields[dash + 2] ?? '') };
-    });
-}
-
-function swaps(): string[] {
-  try {
-    return readFileSync('/proc/swaps', 'utf8')
-      .split('\n')
-      .slice(1)
-      .flatMap((line) => line.split(/\s+/)[0] || []);
-  } catch {
-    return [];
-  }
-}
+/** Loop devices over loop devices: more would be no disk but a joke. */
+const MOST_LAYERS = 100;
 
 function nodeOf(path: string): MediumNode | undefined {
   try {
@@ -61,26 +36,33 @@ function deviceOf(node: MediumNode): BlockDevice | undefined {
   return node.startsWith('b:') ? blockDevice(node.slice(2)) : undefined;
 }
 
-/** The device that holds the file system of a file: by number, or by the mount's source where the number is made up (btrfs). */
-function hostOf(node: MediumNode, path: string): MediumNode | undefined {
+/**
+ * What holds the file system of a file, and its name: a device by the file system's number, or by the mount's source
+ * where the number is made up (btrfs), or the folder that an overlay writes to.
+ */
+function hostOf(node: MediumNode, path: string): { node: MediumNode | undefined; path: string } | undefined {
   const number = node.split(':').slice(1, 3).join(':');
-  if (blockDevice(number)) return `b:${number}`;
-  const real = realpathSync(path);
-  const mount = mounts()
-    .filter(({ point }) => real === point || real.startsWith(point === '/' ? '/' : `${point}/`))
-    .sort((a, b) => b.point.length - a.point.length)[0];
-  return mount && nodeOf(mount.source);
+  const device = blockDevice(number);
+  if (device) return { node: `b:${number}`, path: device.path };
+  const mount = mountHolding(path);
+  const upper = mount?.type === 'overlay' && mount.options.find((option) => option.startsWith('upperdir='));
+  const host = upper ? upper.slice('upperdir='.length) : mount?.source;
+  return host?.startsWith('/') ? { node: nodeOf(host), path: host } : undefined;
 }
 
-/** Every medium that the bytes of `path` lie on, itself included: partition → disk, loop → file → its disk, dm → slaves. */
-export function mediaBelow(path: string): Set<MediumNode> {
-  const found = new Set<MediumNode>();
+/**
+ * Every medium that the bytes of `path` lie on, with a name of it, itself included: partition → disk, loop → file → its
+ * disk, dm → slaves.
+ */
+export function mediaBelow(path: string): Map<MediumNode, string> {
+  const found = new Map<MediumNode, string>();
   const follow = (node: MediumNode | undefined, name: string): void => {
     if (node === undefined || found.has(node)) return;
-    found.add(node);
+    found.set(node, name);
     const device = deviceOf(node);
     if (!device) {
-      follow(hostOf(node, name), name);
+      const host = hostOf(node, name);
+      follow(host?.node, host?.path ?? '');
       return;
     }
     if (device.disk !== device.number) follow(`b:${device.disk}`, device.path);
@@ -96,37 +78,76 @@ export function mediumNode(path: string): MediumNode | undefined {
   return nodeOf(path);
 }
 
+/** A device that is made of a medium, and where on that medium its bytes are. */
+export interface DeviceAbove {
+  readonly device: BlockDevice;
+  /** Where on the medium it lies, or what it is made of there; the length may be infinite: not known. */
+  readonly offset: Bytes;
+  readonly length: Bytes;
+  /** False if something lies between that moves bytes: device mapper, md. */
+  readonly direct: boolean;
+}
+
 /**
- * Every device made of `path`: partitions, holders and loop devices over it, again and again. Itself included if a
- * device. A second loop device over the same file is another name of the first.
+ * Every device made of a medium: partitions, holders and loop devices over it, again and again. Itself included if a
+ * device. A second loop device over the same file is another name of the first. Once for each place that it has.
  */
-function devicesAbove(path: string): BlockDevice[] {
-  const found = new Map<string, BlockDevice>();
-  const add = (device: BlockDevice | undefined): void => {
-    if (!device || found.has(device.number)) return;
-    found.set(device.number, device);
-    partitionsOf(device).forEach(add);
-    holdersOf(device).forEach(add);
-    loopsOver(`b:${device.number}`).forEach(add);
+export function devicesAbove(node: MediumNode | undefined): DeviceAbove[] {
+  const found = new Map<string, DeviceAbove>();
+  const add = (above: DeviceAbove): void => {
+    const { device, offset, length, direct } = above;
+    const key = `${device.number} ${offset} ${length} ${direct}`;
+    if (found.has(key)) return;
+    found.set(key, above);
+    const addPart = (part: BlockDevice, start: Bytes): void =>
+      add(direct ? placed(part, offset + start) : { device: part, offset, length, direct });
+    for (const part of partitionsOf(device)) addPart(part, part.start);
+    for (const holder of holdersOf(device)) add({ device: holder, offset, length, direct: false });
+    for (const loop of loopsOver(`b:${device.number}`)) addPart(loop, loopOffset(loop));
     const file = device.backingFile === undefined ? undefined : nodeOf(device.backingFile);
-    if (file !== undefined) loopsOver(file).forEach(add);
+    if (file === undefined) return;
+    for (const loop of loopsOver(file)) addPart(loop, loopOffset(loop) - loopOffset(device));
   };
-  const node = nodeOf(path);
   if (node === undefined) return [];
-  if (node.startsWith('b:')) add(deviceOf(node));
-  else loopsOver(node).forEach(add);
+  const device = deviceOf(node);
+  if (device) add(placed(device, 0));
+  else for (const loop of loopsOver(node)) add(placed(loop, loopOffset(loop)));
   return [...found.values()];
+}
+
+function placed(device: BlockDevice, offset: Bytes): DeviceAbove {
+  return { device, offset, length: device.size || Number.POSITIVE_INFINITY, direct: true };
 }
 
 function loopsOver(node: MediumNode): BlockDevice[] {
   return loopDevices().filter(({ backingFile }) => backingFile !== undefined && nodeOf(backingFile) === node);
 }
 
+/** What the bytes of a partition or loop device really are: a part of a disk or file. */
+export function mediumUnder(medium: MediumNode): { readonly node: MediumNode; readonly offset: Bytes } {
+  let node = medium;
+  let offset = 0;
+  for (let depth = 0; depth < MOST_LAYERS; depth += 1) {
+    const device = deviceOf(node);
+    if (!device) break;
+    if (device.disk !== device.number) {
+      node = `b:${device.disk}`;
+      offset += device.start;
+      continue;
+    }
+    const backing = device.backingFile === undefined ? undefined : nodeOf(device.backingFile);
+    if (backing === undefined) break;
+    node = backing;
+    offset += loopOffset(device);
+  }
+  return { node, offset };
+}
+
 /** In words, why `path` is not free: "mounted on /home (/dev/sdb1)". Empty if nothing uses it. */
 export function usesOf(path: string): string[] {
   const uses: string[] = [];
-  const above = devicesAbove(path);
-  const nodes = new Set([nodeOf(path), ...above.map(({ number }) => `b:${number}`)]);
+  const above = new Map(devicesAbove(nodeOf(path)).map(({ device }) => [device.number, device]));
+  const nodes = new Set([nodeOf(path), ...[...above.keys()].map((number) => `b:${number}`)]);
   const allMounts = mounts();
   for (const { device, point, source } of allMounts) {
     // FUSE file systems (ntfs-3g) have no device number of their own; their source names the device or file.
@@ -143,7 +164,7 @@ export function usesOf(path: string): string[] {
     const node = nodeOf(swap);
     if (node !== undefined && nodes.has(node)) uses.push(`swap space in use (${swap})`);
   }
-  for (const device of above) {
+  for (const device of above.values()) {
     for (const holder of holdersOf(device)) uses.push(`${holder.path} is made of ${device.path}`);
     if (device.backingFile !== undefined && `b:${device.number}` !== nodeOf(path)) {
       uses.push(`attached as ${device.path}`);

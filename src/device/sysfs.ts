@@ -60,6 +60,15 @@ export function mountedBtrfsDevices(): { readonly number: string; readonly uuid:
   );
 }
 
+/** The kernel has a file system on this device mounted, in whatever name space. Not every type can be seen here. */
+export function isMountedSomewhere(device: BlockDevice): boolean {
+  const name = basename(device.folder);
+  return (
+    ['ext4', 'xfs', 'f2fs'].some((type) => existsSync(join('/sys/fs', type, name))) ||
+    mountedBtrfsDevices().some(({ number }) => number === device.number)
+  );
+}
+
 /** The device with this number ("8:1"), or undefined if there is none. */
 export function blockDevice(number: string): BlockDevice | undefined {
   let folder: string;
@@ -101,6 +110,11 @@ export function loopDevices(): BlockDevice[] {
     const device = number === undefined ? undefined : blockDevice(number);
     return device ? [device] : [];
   });
+}
+
+/** Where in its file a loop device begins. */
+export function loopOffset(device: BlockDevice): Bytes {
+  return Number(readAttribute(device.folder, 'loop/offset') ?? 0);
 }
 
 /** The partitions that the kernel knows of a whole device. */

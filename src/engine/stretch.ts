@@ -1,7 +1,8 @@
 // What a worker is asked to do: one stretch of a volume (a page of the block map), as plain data that crosses threads.
 
+import { DIGEST_LENGTH, isHoled, isUnknown } from '../base/digest.js';
 import type { Bytes } from '../base/units.js';
-import type { Extent } from '../map/extent.js';
+import { clip, type Extent } from '../map/extent.js';
 
 /** All offsets are the volume's. Blocks are counted from the stretch's first. */
 export interface Stretch {
@@ -15,6 +16,11 @@ export interface Stretch {
   readonly held: readonly Extent[];
   /** Digests as of the last copy, 16 bytes a block; undefined: nothing is known. */
   readonly known: Uint8Array | undefined;
+  /**
+   * Blocks whose used bytes the source still holds as they were when their digests were taken: those of them that are
+   * known, and in which nothing must be zeros, are not read.
+   */
+  readonly proved?: readonly Run[] | undefined;
   /**
    * What a block without a known digest needs: `write` it, `compare` all of it with the target first and write what
    * differs, or `match` only its used and wiped bytes with the target (verification, nothing is written).
@@ -98,8 +104,10 @@ export const FREED = 6;
 export const POSTPONED = 7;
 /** It cannot be read, and the target keeps what an earlier run put there. */
 export const KEPT = 8;
+/** The target holds it already, and that is known without reading it. */
+export const PROVED = 9;
 
-/** FREE, COPIED or HELD for each block of the stretch. */
+/** FREE, COPIED, HELD or PROVED for each block of the stretch. */
 export function classify(stretch: Stretch): Uint8Array {
   const states = new Uint8Array(blocksIn(stretch));
   const mark = (extents: readonly Extent[], state: number): void => {
@@ -110,9 +118,39 @@ export function classify(stretch: Stretch): Uint8Array {
     }
   };
   mark(stretch.used, COPIED);
+  const { known, proved } = stretch;
+  if (known && proved) {
+    for (const { first, end } of proved) {
+      for (let block = first; block < end; block += 1) if (isCopyKnown(known, block)) states[block] = PROVED;
+    }
+  }
   mark(stretch.wiped, COPIED);
   mark(stretch.held, HELD);
   return states;
+}
+
+/** A digest of whole content: neither unknown nor written with holes. */
+function isCopyKnown(known: Uint8Array, block: number): boolean {
+  return !isUnknown(known, block * DIGEST_LENGTH) && !isHoled(known, block * DIGEST_LENGTH);
+}
+
+/** Used bytes of the blocks that need not be read. */
+export function provedBytes(stretch: Stretch): Bytes {
+  if (!stretch.proved) return 0;
+  const states = classify(stretch);
+  const runs = runsOf(states, PROVED, { first: 0, end: states.length }).map((run) => runExtent(stretch, run));
+  let total = 0;
+  for (const run of runs) for (const { length } of clip(stretch.used, run)) total += length;
+  return total;
+}
+
+/** True if nothing is left to do: every block is proved, or free and never written, or another step's. */
+export function settledByProof(stretch: Stretch): boolean {
+  const { known, proved, discardFree } = stretch;
+  if (!known || !proved || discardFree) return false;
+  return classify(stretch).every(
+    (state, block) => state === PROVED || state === HELD || (state === FREE && isUnknown(known, block * DIGEST_LENGTH)),
+  );
 }
 
 /** The runs of blocks in `state` among [first, end), ascending. */

@@ -5,10 +5,11 @@ import { DIGEST_LENGTH, digestOfZeros } from '../base/digest.js';
 import type { AllocationMap } from '../map/allocation-map.js';
 import { type BlockMap, pageExtent, pageLength } from '../map/block-map.js';
 import { clip, type Extent, extentEnd, intersect } from '../map/extent.js';
+import type { Proof } from '../map/proof.js';
 import { smallestUnit } from '../source/around.js';
 import type { Source, Target } from '../source/types.js';
 import type { Damage } from './damage.js';
-import type { Keep, RescueOrder, Stretch } from './stretch.js';
+import { type Keep, provedBytes, type RescueOrder, type Stretch, settledByProof } from './stretch.js';
 import type { Tally } from './tally.js';
 import type { Task } from './task.js';
 import { WINDOW_LENGTH } from './window.js';
@@ -31,6 +32,8 @@ export interface VolumeCopy {
   readonly unknown: Stretch['unknown'];
   /** Free space is discarded although nothing is known of it: a first copy. */
   readonly discardFree: boolean;
+  /** Blocks that need not be read, because the source still holds there what it held when they were copied. */
+  readonly proof?: Proof | undefined;
   /** What to do where the source cannot be read; missing: the first unreadable sector ends the run. */
   readonly rescue?: VolumeRescue | undefined;
 }
@@ -58,8 +61,12 @@ export async function* workItems(volume: VolumeCopy, sink: Stretch['sink']): Asy
     if (volume.discardFree) yield* discards(volume, next, page);
     next = page + 1;
     const known = volume.known ? await volume.map.readPage(page) : undefined;
-    const stretch = stretchOf(volume, { page, used, sink, known, rescue: firstOrder(volume) });
-    if (!isKnownZero(stretch)) yield { page, task: { kind: 'stretch', stretch } };
+    const proved = known && volume.proof?.provedBlocks(page, used);
+    const stretch = stretchOf(volume, { page, used, sink, known, proved, rescue: firstOrder(volume) });
+    const unread = provedBytes(stretch);
+    volume.tally.add('done', unread);
+    volume.tally.add('skipped', unread);
+    if (!isKnownZero(stretch) && !settledByProof(stretch)) yield { page, task: { kind: 'stretch', stretch } };
   }
   const pages = Math.ceil(grid.size / pageLength(grid));
   if (volume.discardFree) yield* discards(volume, next, pages);
@@ -93,10 +100,10 @@ function firstOrder({ source, rescue }: VolumeCopy): RescueOrder | undefined {
   return { pass: 'postpone', unit: smallestUnit(source), bad: [], keep: rescue.keep, until: Number.POSITIVE_INFINITY };
 }
 
-type StretchOptions = Pick<Stretch, 'used' | 'sink' | 'known' | 'rescue'> & { readonly page: number };
+type StretchOptions = Pick<Stretch, 'used' | 'sink' | 'known' | 'proved' | 'rescue'> & { readonly page: number };
 
 /** The whole page as one stretch. */
-export function stretchOf(volume: VolumeCopy, { page, used, sink, known, rescue }: StretchOptions): Stretch {
+export function stretchOf(volume: VolumeCopy, { page, used, sink, known, proved, rescue }: StretchOptions): Stretch {
   const extent = pageExtent(volume.map.grid, page);
   return {
     extent,
@@ -108,6 +115,7 @@ export function stretchOf(volume: VolumeCopy, { page, used, sink, known, rescue 
     unknown: volume.unknown,
     sink,
     discardFree: volume.discardFree,
+    ...(proved && proved.length > 0 ? { proved } : {}),
     ...(rescue ? { rescue } : {}),
   };
 }

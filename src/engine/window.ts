@@ -20,6 +20,7 @@ import {
   FREED,
   type Hole,
   POSTPONED,
+  PROVED,
   type Run,
   runExtent,
   runsOf,
@@ -41,6 +42,7 @@ export function createBuffers(): Buffers {
 export async function processStretch(stretch: Stretch, context: StretchContext): Promise<StretchResult> {
   const states = classify(stretch);
   const digests = Buffer.alloc(states.length * DIGEST_LENGTH);
+  keepProved(stretch, { states, digests });
   const holes: Hole[] = [];
   const blocksPerWindow = Math.max(1, Math.floor(WINDOW_LENGTH / stretch.blockSize));
   for (let first = 0; first < states.length; first += blocksPerWindow) {
@@ -54,6 +56,14 @@ export async function processStretch(stretch: Stretch, context: StretchContext):
   return { digests, differing: differingRuns(states, all), postponed, holes };
 }
 
+/** Blocks that are not read keep their digests. */
+function keepProved({ known, proved }: Stretch, { states, digests }: Findings): void {
+  if (!known || !proved) return;
+  for (const { first, end } of runsOf(states, PROVED, { first: 0, end: states.length })) {
+    digests.set(known.subarray(first * DIGEST_LENGTH, end * DIGEST_LENGTH), first * DIGEST_LENGTH);
+  }
+}
+
 /** Undefined if no block of `among` is copied. */
 function windowOf(stretch: Stretch, states: Uint8Array, among: Run): Window | undefined {
   const runs = runsOf(states, COPIED, among);
@@ -61,7 +71,7 @@ function windowOf(stretch: Stretch, states: Uint8Array, among: Run): Window | un
   if (runs.length === 0) return undefined;
   const span = runExtent(stretch, blocks);
   const used = stretch.used.flatMap((extent) => intersect(extent, span) ?? []);
-  if (stretch.held.length === 0 || runs.length === 1) return { blocks, span, used };
+  if ((stretch.held.length === 0 && !stretch.proved) || runs.length === 1) return { blocks, span, used };
   const copied = runs.map((run) => runExtent(stretch, run));
   return { blocks, span, used: used.flatMap((extent) => copied.flatMap((run) => intersect(extent, run) ?? [])) };
 }

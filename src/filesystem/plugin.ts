@@ -88,6 +88,8 @@ export interface FileRecord {
    * Infinity: its bytes can change without a trace, so it is read each time.
    */
   readonly changedAt: number;
+  /** Of the file; only where it might be a swap area, to which kernels write without a trace. */
+  readonly size?: Bytes;
 }
 
 /** Records that lie next to each other: an unchanged group need not be parsed again. */

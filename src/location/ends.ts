@@ -39,6 +39,8 @@ export interface SourceEnd {
   readonly place: Place;
   readonly identity: DiskIdentity;
   readonly medium: Source;
+  /** What is read next comes from the medium, not from the page cache; missing where there is none. */
+  readonly dropCache?: () => void;
   close(): Promise<void>;
 }
 
@@ -105,12 +107,12 @@ function diskSize(path: string, medium: Source): Bytes {
   return (device && blockDevice(device.disk)?.size) || medium.size;
 }
 
-/** Opens and claims a source. Read-only, always. */
-export function openSourceEnd(place: Place): SourceEnd {
-  const whole = openDiskSource(place.path, { exclusive: true });
+/** Opens and claims a source; `shared`: without a claim, because it stays in use. Read-only, always. */
+export function openSourceEnd(place: Place, { shared = false }: { shared?: boolean } = {}): SourceEnd {
+  const whole = openDiskSource(place.path, { exclusive: !shared });
   const medium = place.extent ? sliceSource(whole, place.extent, place.name) : whole;
   const identity = identify(place.path, diskSize(place.path, whole));
-  return { place, identity, medium, close: () => whole.close() };
+  return { place, identity, medium, dropCache: () => whole.dropCache(), close: () => whole.close() };
 }
 
 /** Opens and claims a target. Nothing is written. */

@@ -19,6 +19,9 @@ export interface Binding {
   seekHole(fd: number, offset: number): number;
   dropCache(fd: number, offset: number, length: number): void;
   directIoAlignment(fd: number): { memory: number; offset: number };
+  freezeFilesystem(fd: number): void;
+  thawFilesystem(fd: number): void;
+  syncFilesystem(fd: number): void;
   tryLock(fd: number, exclusive: boolean): boolean;
 }
 

@@ -71,6 +71,24 @@ export function directIoAlignment(fd: number): { memory: Bytes; offset: Bytes } 
   return binding.directIoAlignment(fd);
 }
 
+/**
+ * Whoever writes to the file system that holds `fd` waits from now on. EBUSY if it is frozen already, EOPNOTSUPP if it
+ * cannot be. Takes as long as writing back what is dirty.
+ */
+export function freezeFilesystem(fd: number): void {
+  binding.freezeFilesystem(fd);
+}
+
+/** EINVAL if it is not frozen. */
+export function thawFilesystem(fd: number): void {
+  binding.thawFilesystem(fd);
+}
+
+/** Writes back what is dirty in the file system that holds `fd`. */
+export function syncFilesystem(fd: number): void {
+  binding.syncFilesystem(fd);
+}
+
 /** True if the lock is ours now. It ends when `fd` is closed, or with the process. */
 export function tryLock(fd: number, { exclusive }: { exclusive: boolean }): boolean {
   return binding.tryLock(fd, exclusive);

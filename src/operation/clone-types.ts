@@ -1,6 +1,6 @@
 // What a clone takes, decides and tells. The library's users see these types.
 
-import type { Amounts, Report } from '../base/report.js';
+import type { Amounts, Report, VolumeAmounts } from '../base/report.js';
 import type { Bytes } from '../base/units.js';
 import type { Executor } from '../engine/executor.js';
 import type { Owner } from '../filesystem/plugin.js';
@@ -16,7 +16,9 @@ import type { References } from '../reshape/identity/references.js';
 import type { CommittedRun, KeptArrangement } from '../state/record.js';
 import type { TableMode } from './arrange.js';
 import type { BootProof } from './boot.js';
+import type { VolumeChanges } from './changes.js';
 import type { IdentityMode } from './identity.js';
+import type { FrozenTimes, LiveClone } from './live-source.js';
 import type { Twin } from './twin-view.js';
 
 export interface CloneOptions {
@@ -30,8 +32,15 @@ export interface CloneOptions {
   readonly keepExcluded?: boolean;
   /** They are left out of a forensic copy too. */
   readonly excludePageFiles?: boolean;
-  /** `hash` (default) reads the source and trusts the block map where it can be trusted; `compare` reads both sides. */
-  readonly detect?: 'hash' | 'compare' | undefined;
+  /**
+   * `rapid` (default) reads what changed files and the file systems' own structures hold, where file systems tell which
+   * files changed; `hash` all of the source; both trust the block map where it can be trusted. `compare` reads both sides.
+   */
+  readonly detect?: 'rapid' | 'hash' | 'compare' | undefined;
+  /** Both sides are read once so many runs wrote something; 0: never. Default 10. */
+  readonly fullCheckEvery?: number | undefined;
+  /** Tells which folders and files changed, where a file system can tell; not of first copies. */
+  readonly showChanges?: boolean;
   /** Reads the target again at the end and checks every digest. */
   readonly verify?: boolean;
   /** How volumes change their size; default: not at all where that fits, and only as far as it must otherwise. */
@@ -48,6 +57,8 @@ export interface CloneOptions {
   readonly proveBoot?: BootWish | undefined;
   /** Goes on over unreadable sectors of the source. */
   readonly rescue?: RescueWish | undefined;
+  /** The source may stay mounted: it is copied in passes, and its file systems are frozen for the last one. */
+  readonly live?: boolean;
   /** Serial number, path or GUID of the disk that may be overwritten whatever it holds. */
   readonly overwriteTarget?: string | undefined;
   /** Sector size to assume for a target file. */
@@ -91,6 +102,8 @@ export interface ClonePlan {
   };
   readonly scope: 'disk' | 'volume';
   readonly forensic: boolean;
+  /** The source is in use. */
+  readonly live: boolean;
   /** It gets IDs of its own. */
   readonly twin: boolean;
   readonly layout: {
@@ -135,6 +148,12 @@ export interface CloneResult {
 export interface CloneRunResult {
   readonly seconds: number;
   readonly amounts: Amounts;
+  /** Of each partition or file system. */
+  readonly volumes: readonly VolumeAmounts[];
+  /** What changed, by name; undefined unless that was asked for. */
+  readonly changes: readonly VolumeChanges[] | undefined;
+  /** Of a source in use: how long its file systems were frozen. */
+  readonly frozen: FrozenTimes | undefined;
   /** False: nothing differed, so nothing at all was written to the target. */
   readonly changed: boolean;
   /** Bytes of the source's page, hibernation and swap files, which are zeros on the target. */
@@ -194,6 +213,8 @@ export interface PreparedClone {
   readonly sourceWritten: string;
   /** The same of a raw target file, which trust rests on; undefined if there was none yet. */
   readonly targetWritten: string | undefined;
+  /** Of a source in use. */
+  readonly live: LiveClone | undefined;
   readonly layout: CopyLayout;
   readonly trust: Trust;
   readonly armed: readonly Extent[];

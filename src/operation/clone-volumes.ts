@@ -9,6 +9,7 @@ import { everythingUsed, mapOfExtents } from '../map/allocation-map.js';
 import { BLOCK_SIZE } from '../map/block-map.js';
 import { type Extent, gaps, intersect, normalise } from '../map/extent.js';
 import { memoryBlockMap } from '../map/memory-block-map.js';
+import type { Proof } from '../map/proof.js';
 import { signaturePlaces } from '../map/signature-places.js';
 import type { PlannedVolume } from '../plan/clone-plan.js';
 import type { Piece } from '../plan/surroundings.js';
@@ -18,22 +19,39 @@ import { sliceSource, sliceTarget } from '../source/slice.js';
 import type { PreparedClone } from './clone-types.js';
 import type { OpenedMap, Session } from './session.js';
 
+export interface BuildOptions {
+  readonly session: Session;
+  /** In the plan's order; undefined: everything is read. */
+  readonly proofs: readonly (Proof | undefined)[];
+  /** The same run went over the volumes before: its maps hold, whatever was known when it began. */
+  readonly again?: boolean;
+}
+
+const AGAIN = { known: true, unknown: 'write', discardFree: false } as const;
+
 /** In the order of the plan's volumes, then the pieces, then free space (first clones only). */
-export function buildVolumes(prepared: PreparedClone, target: TargetEnd, session: Session): PlacedVolume[] {
+export function buildVolumes(
+  prepared: PreparedClone,
+  target: TargetEnd,
+  { session, proofs, again = false }: BuildOptions,
+): PlacedVolume[] {
   const { layout, trust, armed } = prepared;
   const volumes = layout.volumes.map((planned, index): PlacedVolume => {
     const opened = session.maps[index];
     if (!opened) throw new Error(`internal error: no map for ${planned.name}`);
     const { offset } = planned.targetExtent;
-    const volume = partitionVolume(prepared, { planned, opened, target });
+    const first = partitionVolume(prepared, { planned, opened, target });
+    const volume = again ? { ...first, ...AGAIN } : first;
     const rescue = prepared.rescue && rescueOf(volume, session, { index, offset });
-    return { volume: { ...volume, rescue }, offset };
+    return { volume: { ...volume, rescue, proof: proofs[index] }, offset };
   });
   const pieces = layout.pieces.map(
     (piece): PlacedVolume => ({ volume: pieceVolume(piece, target, armed), offset: piece.offset }),
   );
   const free =
-    trust.lineage === undefined && firstEverywhere(trust) ? freeVolumes([...volumes, ...pieces], target, armed) : [];
+    trust.lineage === undefined && firstEverywhere(trust) && !again
+      ? freeVolumes([...volumes, ...pieces], target, armed)
+      : [];
   return [...volumes, ...pieces, ...free];
 }
 
@@ -47,6 +65,7 @@ function partitionVolume(
 ): VolumeCopy {
   const { name, sourceExtent, targetExtent, allocation, view } = planned;
   const { mode } = opened.trust;
+  const isKnown = mode === 'rapid' || mode === 'hash';
   return {
     name,
     source: view ?? sliceSource(source.medium, sourceExtent, `${source.medium.name} ${name}`),
@@ -56,9 +75,9 @@ function partitionVolume(
     held: inside(armed, targetExtent),
     map: opened.map,
     tally: createTally(),
-    known: mode === 'hash',
+    known: isKnown,
     // A run that did not end may have written blocks whose digests were never filled: they are compared, not rewritten.
-    unknown: mode === 'first' || (mode === 'hash' && !trust.unfinished) ? 'write' : 'compare',
+    unknown: mode === 'first' || (isKnown && !trust.unfinished) ? 'write' : 'compare',
     discardFree: mode === 'first',
   };
 }

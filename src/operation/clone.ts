@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs';
 import { emptyMedium } from '../base/errors/device.js';
 import { bootNeedsDisk } from '../base/errors/machine.js';
 import { notConfirmed } from '../base/errors/safety.js';
-import { diskAndPartition } from '../base/errors/usage.js';
+import { contradictingOptions, diskAndPartition } from '../base/errors/usage.js';
 import { type Executor, workersFor } from '../engine/executor.js';
 import {
   absentFile,
@@ -18,40 +18,28 @@ import {
   refuseUnmakeable,
   resolve,
   type SourceEnd,
-  sectorSizeOf,
   type TargetEnd,
 } from '../location/ends.js';
 import { parseLocation } from '../location/location.js';
-import type { Extent } from '../map/extent.js';
-import { type CopyLayout, planLayout } from '../plan/clone-plan.js';
-import { leavesOut, withExclusions } from '../plan/exclusions.js';
-import {
-  isOurStandby,
-  refuseLackOfRoom,
-  refuseSameMedium,
-  refuseUnexpectedTarget,
-  refuseUsedSource,
-  refuseUsedTarget,
-} from '../plan/guard.js';
-import { type DiskReport, inspectDisk, inspectForensic, inspectSingle } from '../plan/inspect.js';
-import { type TargetContent, targetContent } from '../plan/target-content.js';
-import { decideTrust, type Trust } from '../plan/trust.js';
+import { leavesOut } from '../plan/exclusions.js';
+import { isOurStandby, refuseSameMedium, refuseUsedSource, refuseUsedTarget } from '../plan/guard.js';
 import { cleanLeftovers } from '../reshape/leftovers.js';
 import { aroundHoles } from '../source/around.js';
 import { stateFolder } from '../state/folder.js';
-import { armedExtents } from '../state/marker.js';
-import { arrangeEnds, scratchFolder } from './arrange-ends.js';
+import { scratchFolder } from './arrange-ends.js';
 import { proveBoot } from './boot.js';
 import { runClone } from './clone-run.js';
 import type { CloneOptions, CloneResult, CloneRunResult, PreparedClone } from './clone-types.js';
-import { bytesOf, describePlan, isThere } from './describe-plan.js';
+import { describePlan } from './describe-plan.js';
 import { lastWritten } from './evidence.js';
-import { type Histories, historiesOf } from './histories.js';
-import { twinOf } from './identity.js';
+import { historiesOf } from './histories.js';
+import { type LiveSource, openLiveSource } from './live-source.js';
 import { refuseMapfile } from './mapfile-place.js';
+import { atRest, inspectSource, type Looked, prepareClone } from './prepare-clone.js';
 
 /** Throws ToolError; its family tells whether anything was written (`safety`, `usage`: nothing). */
 export async function clone(options: CloneOptions): Promise<CloneResult> {
+  if (options.live) refuseWithLive(options);
   leavesOut(options); // what was asked for must make sense, before anything is opened
   const source = parseLocation(options.source);
   cleanLeftovers(scratchFolder(options.scratch)); // of runs that were killed
@@ -64,6 +52,12 @@ export async function clone(options: CloneOptions): Promise<CloneResult> {
     await workers?.close();
   }
   return options.proveBoot && result.run ? withProof(result, options) : result;
+}
+
+/** What needs every byte of the source to stay as it is for the whole run. */
+function refuseWithLive({ forensic, rescue }: CloneOptions): void {
+  const other = forensic ? '--forensic' : rescue ? '--rescue' : undefined;
+  if (other) throw contradictingOptions('--live', other, 'Unmount the source, or start from another system');
 }
 
 /** Starts the target, which nothing claims any more. That it does not start is part of the result, not an error. */
@@ -83,27 +77,50 @@ async function cloneFrom(
   if (targetPlace && sourcePlace.scope !== targetPlace.scope)
     throw diskAndPartition(sourcePlace.name, targetPlace.name);
   if (targetPlace) refuseSameMedium(sourcePlace.path, targetPlace.path);
-  refuseUsedSource(sourcePlace.path);
+  if (!options.live) refuseUsedSource(sourcePlace.path);
   if (targetPlace) refuseUsedTarget(targetPlace.path, stateFolder());
 
   if (options.rescue?.mapfile !== undefined) {
     refuseMapfile(options.rescue.mapfile, [sourcePlace.path, targetPlace?.path ?? options.target]);
   }
 
-  const opened = openSourceEnd(sourcePlace);
-  const source = options.rescue ? { ...opened, medium: aroundHoles(opened.medium) } : opened;
+  const live = options.live ? await openLiveSource({ ...options, source: sourcePlace }) : undefined;
   try {
-    if (source.medium.size === 0) throw emptyMedium(sourcePlace.name);
-    const sourceWritten = lastWritten(sourcePlace.path);
-    const sourceReport = await inspectSource(source, options);
-    const target = openTarget(targetPlace, { options, source });
+    const opened = openSourceEnd(sourcePlace, { shared: live !== undefined });
+    const source = options.rescue ? { ...opened, medium: aroundHoles(opened.medium) } : opened;
     try {
-      return await planAndRun(options, { source, sourceReport, sourceWritten, target, workers });
+      if (source.medium.size === 0) throw emptyMedium(sourcePlace.name);
+      return await cloneOpened(
+        { ...options, report: live?.report ?? options.report },
+        { source, live, targetPlace, workers },
+      );
     } finally {
-      await target.close();
+      await source.close();
     }
   } finally {
-    await source.close();
+    await live?.close();
+  }
+}
+
+interface Opened {
+  readonly source: SourceEnd;
+  /** Of a source in use. */
+  readonly live: LiveSource | undefined;
+  readonly targetPlace: Place | undefined;
+  readonly workers: Executor | undefined;
+}
+
+async function cloneOpened(
+  options: CloneOptions,
+  { source, live, targetPlace, workers }: Opened,
+): Promise<CloneResult> {
+  const sourceWritten = lastWritten(source.place.path);
+  const sourceReport = await atRest(live, async () => inspectSource(source, { ...options, live }));
+  const target = openTarget(targetPlace, { options, source });
+  try {
+    return await planAndRun(options, { source, sourceReport, sourceWritten, target, live, workers });
+  } finally {
+    await target.close();
   }
 }
 
@@ -123,103 +140,15 @@ function openTarget(
   return options.dryRun ? openTargetToRead(place) : openTargetEnd(place);
 }
 
-async function inspectSource(source: SourceEnd, { forensic }: CloneOptions): Promise<DiskReport> {
-  const { place, medium, identity } = source;
-  const inspectWhole = forensic ? inspectForensic : inspectDisk;
-  const report =
-    place.scope === 'volume'
-      ? { ...(await inspectSingle(medium, identity, place.name)), sectorSize: sectorSizeOf(source) }
-      : await inspectWhole(medium, identity);
-  return withExclusions(medium, report);
-}
-
-interface Looked {
-  readonly source: SourceEnd;
-  readonly sourceReport: DiskReport;
-  readonly sourceWritten: string;
-  readonly target: SourceEnd | TargetEnd;
-  readonly workers: Executor | undefined;
-}
-
 async function planAndRun(options: CloneOptions, looked: Looked): Promise<CloneResult> {
   const { source, target } = looked;
   const histories = historiesOf(target);
-  const { prepared, content } = await prepare(options, looked, histories);
+  const { prepared, content } = await prepareClone(options, looked, histories);
   const standby = isOurStandby({ source: source.identity, content, ...histories });
   const plan = describePlan(prepared, { target, content, standby });
   if (options.dryRun) return { plan, run: undefined };
   if (!(await options.confirm(plan))) throw notConfirmed(target.place.name);
   return { plan, run: await runOn(target, prepared, options) };
-}
-
-/** Decides everything, and refuses what must not be. */
-async function prepare(
-  options: CloneOptions,
-  { source, sourceReport, sourceWritten, target, workers }: Looked,
-  { lineages, parts }: Histories,
-): Promise<{ prepared: PreparedClone; content: TargetContent }> {
-  const { scope } = source.place;
-  const targetWritten = isThere(target) ? lastWritten(target.place.path) : undefined;
-  const forensic = options.forensic ?? false;
-  const leaveOut = leavesOut(options);
-  const { arrangement, kept } = await arrangeEnds(options, { source, sourceReport, target, lineages, mayDraw: true });
-  const sectorSize = sectorSizeOf(target) ?? options.sectorSize;
-  const layout = await planLayout({
-    source: source.medium,
-    report: sourceReport,
-    target: { name: target.place.name, size: target.medium.size, sectorSize },
-    only: options.only,
-    forensic,
-    leaveOut,
-    arrangement,
-  });
-  refuseLackOfRoom({
-    source: source.identity,
-    target: target.identity,
-    exists: isThere(target),
-    bytes: bytesOf(layout),
-  });
-  const content = await targetContent(target.medium, { identity: target.identity, scope });
-  refuseUnexpectedTarget({
-    source: source.identity,
-    target: target.identity,
-    content,
-    lineages,
-    parts,
-    overwriteTarget: options.overwriteTarget,
-    assumeYes: options.assumeYes ?? false,
-  });
-  const armed = armedExtents(target.medium.size, { tail: scope === 'disk', sectorSize: layout.sectorSize });
-  const trust = await trustIn(target, { options, layout, lineages, armed, content });
-  const sourceSectorSize = sourceReport.sectorSize ?? layout.sectorSize;
-  const { rescue } = options;
-  const scratch = scratchFolder(options.scratch);
-  const looked = { source, sourceReport, sourceWritten, targetWritten, workers };
-  const twin = twinOf(sourceReport, arrangement);
-  const decided = { layout, trust, armed, scope, forensic, leaveOut, arrangement: kept, sourceSectorSize, twin };
-  return { prepared: { ...looked, ...decided, scratch, rescue }, content };
-}
-
-function trustIn(
-  { medium }: SourceEnd | TargetEnd,
-  { options, layout, lineages, armed, content }: TrustQuestion,
-): Promise<Trust> {
-  return decideTrust({
-    lineages,
-    target: medium,
-    armed,
-    places: layout.volumes.map(({ targetExtent }) => ({ offset: targetExtent.offset, size: targetExtent.length })),
-    shown: (content.report?.volumes ?? []).map(({ extent }) => extent),
-    alwaysCompare: options.detect === 'compare',
-  });
-}
-
-interface TrustQuestion {
-  readonly options: CloneOptions;
-  readonly layout: CopyLayout;
-  readonly lineages: Histories['lineages'];
-  readonly armed: readonly Extent[];
-  readonly content: TargetContent;
 }
 
 /** A file that is not there yet is made now, after the plan was confirmed. */

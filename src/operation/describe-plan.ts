@@ -21,7 +21,7 @@ export function bytesOf({ volumes, pieces }: CopyLayout): Bytes {
 
 /** The plan of a prepared clone. */
 export function describePlan(
-  { source, sourceReport, layout, trust, scope, forensic, twin }: PreparedClone,
+  { source, sourceReport, layout, trust, scope, forensic, live, twin }: PreparedClone,
   { target, content, standby }: { target: SourceEnd | TargetEnd; content: TargetContent; standby: boolean },
 ): ClonePlan {
   const volumes = layout.volumes.map((volume, index): PlannedVolumeFacts => {
@@ -56,6 +56,7 @@ export function describePlan(
     },
     scope,
     forensic,
+    live: live !== undefined,
     twin: twin !== undefined,
     layout: { source: layoutOf(sourceReport), before: layoutOf(content.report), after: layout.parts },
     volumes,

@@ -13,7 +13,7 @@ import { sliceSource } from '../source/slice.js';
 import type { VolumeRecord } from '../state/record.js';
 import { leaveWitness, WITNESS_LENGTH } from '../state/witness.js';
 import type { PreparedClone } from './clone-types.js';
-import type { Evidence } from './session.js';
+import type { Evidence } from './session-record.js';
 
 type KnownWitness = VolumeRecord['witness'];
 
@@ -96,7 +96,11 @@ export async function leaveWitnesses(
 export async function gatherEvidence(
   { layout, forensic }: PreparedClone,
   target: TargetEnd,
-  left: { readonly sourceTokens: readonly (string | undefined)[]; readonly witnesses: readonly KnownWitness[] },
+  left: {
+    readonly sourceTokens: readonly (string | undefined)[];
+    readonly witnesses: readonly KnownWitness[];
+    readonly catalogues: readonly (string | undefined)[];
+  },
 ): Promise<Evidence[]> {
   const evidence: Evidence[] = [];
   for (const [index, { targetExtent }] of layout.volumes.entries()) {
@@ -105,6 +109,7 @@ export async function gatherEvidence(
       sourceToken: left.sourceTokens[index],
       targetToken: forensic ? undefined : await tokenAt(target.medium, place),
       witness: left.witnesses[index],
+      catalogue: left.catalogues[index],
     });
   }
   return evidence;

@@ -12,6 +12,12 @@ export interface Counted {
   readonly tally: Tally;
 }
 
+/** Of each name by itself. */
+export function eachOf(counted: readonly Counted[]): VolumeAmounts[] {
+  const names = [...new Set(counted.map(({ name }) => name))];
+  return names.map((name) => ({ name, ...sumOf(counted.filter((each) => each.name === name)) }));
+}
+
 function amountsOf({ total, tally }: Counted): Amounts {
   return { ...tally.snapshot(), total };
 }
@@ -29,8 +35,8 @@ export function sumOf(counted: readonly Counted[]): Amounts {
 export function reportProgress(counted: readonly Counted[], report: Report): () => void {
   const start = performance.now();
   const tell = (): void => {
-    const volumes: VolumeAmounts[] = counted.map((each) => ({ name: each.name, ...amountsOf(each) }));
-    report({ event: 'progress', seconds: (performance.now() - start) / 1000, all: sumOf(counted), volumes });
+    const seconds = (performance.now() - start) / 1000;
+    report({ event: 'progress', seconds, all: sumOf(counted), volumes: eachOf(counted) });
   };
   const timer = setInterval(tell, INTERVAL_MS);
   return () => {

@@ -12,7 +12,8 @@ import type { PreparedClone, Unreadable } from './clone-types.js';
 import { rescueMap } from './rescue-map.js';
 import { keepPieces, type PieceHole } from './rescue-pieces.js';
 import { keptExtents, type RescueFindings, unreadable } from './rescue-report.js';
-import type { Rescued, Session } from './session.js';
+import type { Session } from './session.js';
+import type { Rescued } from './session-record.js';
 
 const MAPFILE = 'rescue.mapfile';
 

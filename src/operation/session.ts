@@ -5,60 +5,38 @@ import { join } from 'node:path';
 import { identityChanged } from '../base/errors/safety.js';
 import { identify } from '../device/identity.js';
 import { type PlacedVolume, voidHeld } from '../engine/commit.js';
-import type { SourceEnd, TargetEnd } from '../location/ends.js';
-import { BLOCK_SIZE, type BlockMap, type Grid } from '../map/block-map.js';
+import type { TargetEnd } from '../location/ends.js';
+import type { BlockMap, Grid } from '../map/block-map.js';
 import { type Extent, overlaps } from '../map/extent.js';
-import type { Trust, VolumeTrust } from '../plan/trust.js';
+import type { VolumeTrust } from '../plan/trust.js';
 import { createBlockMap, openBlockMap } from '../state/block-map-file.js';
 import { makeFolder } from '../state/folder.js';
-import { lineageFolder, loadLineages, newId, removeOtherMaps, saveRecord } from '../state/lineages.js';
-import { writeMarker } from '../state/marker.js';
-import { originDuring, remembered } from '../state/origin.js';
 import {
-  type CloneRecord,
-  type CommittedRun,
-  type KeptArrangement,
-  type KeptExtent,
-  type Origin,
-  RECORD_VERSION,
-  type RunStamp,
-  type VolumeRecord,
-} from '../state/record.js';
+  lineageFolder,
+  loadLineages,
+  newId,
+  removeOtherCatalogues,
+  removeOtherMaps,
+  saveRecord,
+} from '../state/lineages.js';
+import { writeMarker } from '../state/marker.js';
+import type { CloneRecord, CommittedRun, RunStamp, VolumeRecord } from '../state/record.js';
 import { rememberSource } from '../state/roles.js';
 import { type Former, formerContent } from './former.js';
-
-export interface SessionOptions {
-  /** State folder of the target. */
-  readonly folder: string;
-  readonly source: SourceEnd;
-  readonly target: TargetEnd;
-  readonly trust: Trust;
-  /** Volumes in the order of `trust.volumes`: name, place on the target medium, size. */
-  readonly volumes: readonly { readonly name: string; readonly offset: number; readonly size: number }[];
-  readonly armed: readonly Extent[];
-  /** Identifies the content that the target will have. */
-  readonly contentId: string;
-  /** Where the volumes go, if not to their own places. */
-  readonly arrangement: KeptArrangement | undefined;
-}
+import {
+  committedRecord,
+  type Evidence,
+  type Rescued,
+  runningRecord,
+  type SessionOptions,
+  startingRecord,
+  withoutEvidence,
+} from './session-record.js';
 
 export interface OpenedMap {
   readonly map: BlockMap;
   /** How its volume is copied after all: a map that turns out to be damaged is not trusted. */
   readonly trust: VolumeTrust;
-}
-
-/** What shows later whether a volume of the target is still what the run left there. */
-export interface Evidence {
-  readonly sourceToken: string | undefined;
-  readonly targetToken: string | undefined;
-  readonly witness: VolumeRecord['witness'];
-}
-
-/** What a rescue could not read. */
-export interface Rescued {
-  /** In the order of the volumes. */
-  readonly kept: readonly (readonly KeptExtent[])[];
 }
 
 export interface Session {
@@ -68,11 +46,19 @@ export interface Session {
   readonly former: Former;
   /** State folder of the target. */
   readonly folder: string;
+  /** 16 hex digits: the history that this run goes on with, or begins. */
+  readonly lineage: string;
   readonly armed: boolean;
   /** Told of the volumes before the first `arm`, because arming voids the digests of what the marker replaces. */
   useVolumes(volumes: readonly PlacedVolume[]): void;
   /** Marks the target as unfinished; called again it does nothing. Resolves when that is durable. */
   arm(): Promise<void>;
+  /**
+   * While nothing can be written to the maps, what they say is not to be believed: until `trustMaps`, a next run finds
+   * the marker of no run that it knows, and compares. Durable when it returns.
+   */
+  distrustMaps(): void;
+  trustMaps(): void;
   /** Makes the run's end durable: evidence in the order of the volumes. */
   commit(evidence: readonly Evidence[], did: Omit<CommittedRun, keyof RunStamp>, rescued?: Rescued): void;
   close(): Promise<void>;
@@ -84,15 +70,15 @@ export async function beginSession(options: SessionOptions): Promise<Session> {
   const runId = newId();
   let record = startingRecord(options);
   const fresh = trust.volumes.some(({ record: known }) => known === undefined);
-  const recordRunning = (follows: readonly string[]): void => {
-    record = { ...record, running: { runId, at: new Date().toISOString(), ...(follows.length > 0 && { follows }) } };
+  const recordRunning = (follows: readonly string[], name = runId): void => {
+    record = runningRecord(record, name, follows);
     saveRecord(folder, record);
     removeOtherMaps(folder, record);
   };
   if (fresh) recordRunning(trust.markedBy);
   const maps = await openMaps(options, record);
   const { volumes, lineage } = record;
-  const former = await formerOf(options, lineageFolder(folder, lineage));
+  const former = await formerOf(options, record);
   let placed: readonly PlacedVolume[] = [];
   let arming: Promise<void> | undefined;
   let armed = false;
@@ -100,10 +86,8 @@ export async function beginSession(options: SessionOptions): Promise<Session> {
   async function arm(): Promise<void> {
     refuseChangedIdentity(options.source);
     refuseChangedIdentity(target);
-    const { key, id, path } = options.source.identity;
-    rememberSource(key, { id, path });
-    // From here on the maps follow the target away from what the tokens describe; only the marker vouches for them.
-    record = { ...record, volumes: record.volumes.map((volume) => withEvidence(volume, undefined)) };
+    rememberSource(options.source.identity.key, options.source.identity);
+    record = withoutEvidence(record);
     recordRunning(trust.markedBy);
     strikeOthers(options, record.lineage);
     await voidHeld(placed);
@@ -119,6 +103,7 @@ export async function beginSession(options: SessionOptions): Promise<Session> {
     volumes,
     former,
     folder,
+    lineage,
     get armed() {
       return armed;
     },
@@ -129,95 +114,32 @@ export async function beginSession(options: SessionOptions): Promise<Session> {
       arming ??= arm();
       return arming;
     },
+    distrustMaps: () => recordRunning([], newId()),
+    trustMaps: () => recordRunning([]),
     commit(evidence, did, rescued) {
       const committed = { runId, at: new Date().toISOString(), ...did };
-      record = committedRecord(record, options, { evidence, committed, rescued });
-      saveRecord(folder, record);
+      record = committedRecord(record, options, { evidence, committed, rescued, armed });
+      saveCommitted(folder, record);
       former.remove();
     },
     close: () => closeAll(maps),
   };
 }
 
+function saveCommitted(folder: string, record: CloneRecord): void {
+  saveRecord(folder, record);
+  removeOtherCatalogues(folder, record);
+}
+
 async function closeAll(maps: readonly OpenedMap[]): Promise<void> {
   for (const { map } of maps) await map.close();
 }
 
-function formerOf({ target, armed, trust }: SessionOptions, folder: string): Promise<Former> {
+function formerOf({ folder: parent, target, armed, trust }: SessionOptions, { lineage }: CloneRecord): Promise<Former> {
+  const folder = lineageFolder(parent, lineage);
   const running = trust.lineage?.running;
   const unfinished = running ? [running.runId, ...(running.follows ?? [])] : [];
   return formerContent({ folder, target: target.medium, armed, unfinished });
-}
-
-/** Never a name that was used before: a map that some killed run left behind must not be taken for a new one. */
-function mapName(offset: number): string {
-  return `volume-${offset}-${newId()}.map`;
-}
-
-/** Volumes whose map is used keep their token: it goes on saying what the target holds. All others start without one. */
-function startingRecord(options: SessionOptions): CloneRecord {
-  const { source, target, trust, volumes, contentId, arrangement } = options;
-  const { key, id, path } = source.identity;
-  const medium = target.identity;
-  const scope = { offset: target.place.offsetOnDisk, length: target.medium.size };
-  const { lineage } = trust;
-  return {
-    version: RECORD_VERSION,
-    lineage: lineage?.lineage ?? newId(),
-    scope,
-    source: { key, id, path },
-    target: { key: medium.key, id: medium.id, path: medium.path },
-    contentIds: [...new Set([...(lineage?.contentIds ?? []), contentId])],
-    volumes: volumes.map(({ name, offset, size }, index) => {
-      const { record, former } = trust.volumes[index] ?? {};
-      const volume = record ?? { name, offset, size, blockSize: BLOCK_SIZE, map: mapName(offset) };
-      const { origin: _, ...bare } = withKept(volume, former?.kept);
-      const origin = originDuring(originOf({ source, contentId }), { record, former });
-      return origin ? { ...bare, origin } : bare;
-    }),
-    ...(lineage?.committed ? { committed: lineage.committed } : {}),
-    ...(arrangement ? { arrangement } : {}),
-  };
-}
-
-interface Commit {
-  readonly evidence: readonly Evidence[];
-  readonly committed: CommittedRun;
-  readonly rescued: Rescued | undefined;
-}
-
-function committedRecord(
-  { running: _, ...rest }: CloneRecord,
-  options: SessionOptions,
-  { evidence, committed, rescued }: Commit,
-): CloneRecord {
-  const origin: Origin = { ...originOf(options), at: committed.at };
-  const volumes = rest.volumes.map((volume, index) => ({
-    ...withKept(withEvidence(volume, evidence[index]), rescued?.kept[index]),
-    origin,
-  }));
-  // Where something was kept, the target may still go by the older of its names.
-  const contentIds = rescued ? rest.contentIds : [options.contentId];
-  return { ...rest, volumes, contentIds, committed };
-}
-
-function originOf({ source, contentId }: Pick<SessionOptions, 'source' | 'contentId'>): Origin {
-  return { key: source.identity.key, contentId };
-}
-
-function withKept({ kept: _, ...bare }: VolumeRecord, kept: readonly KeptExtent[] | undefined): VolumeRecord {
-  return kept && kept.length > 0 ? { ...bare, kept: remembered(kept) } : bare;
-}
-
-function withEvidence(volume: VolumeRecord, evidence: Evidence | undefined): VolumeRecord {
-  const { sourceToken: _source, targetToken: _target, witness: _witness, ...bare } = volume;
-  const { sourceToken, targetToken, witness } = evidence ?? {};
-  return {
-    ...bare,
-    ...(sourceToken === undefined ? {} : { sourceToken }),
-    ...(targetToken === undefined ? {} : { targetToken }),
-    ...(witness === undefined ? {} : { witness }),
-  };
 }
 
 async function openMaps({ folder, trust }: SessionOptions, record: CloneRecord): Promise<OpenedMap[]> {

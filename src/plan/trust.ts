@@ -10,15 +10,18 @@ import type { CloneRecord, VolumeRecord } from '../state/record.js';
 import { bearsWitness, type Witness } from '../state/witness.js';
 import { volumeToken } from './tokens.js';
 
-/** How a volume is copied: blindly for the first time, by digests, or by reading both sides. */
-export type DetectMode = 'first' | 'hash' | 'compare';
+/**
+ * How a volume is copied: blindly for the first time, by digests of all that changed files and the file system's own
+ * structures hold, by digests of everything, or by reading both sides.
+ */
+export type DetectMode = 'first' | 'rapid' | 'hash' | 'compare';
 
 export interface VolumeTrust {
   readonly mode: DetectMode;
   readonly reason: string;
   /** The target's own token says that it was written to since the last run. */
   readonly touched: boolean;
-  /** Block map of an earlier run that still holds; only with `hash`. */
+  /** Block map of an earlier run that still holds; only with `rapid` and `hash`. */
   readonly record: VolumeRecord | undefined;
   /** The note of an earlier run that the volume still bears on the target. */
   readonly witness: Witness | undefined;
@@ -52,6 +55,8 @@ export interface TrustOptions {
   readonly shown: readonly Extent[];
   /** `compare` was asked for. */
   readonly alwaysCompare: boolean;
+  /** Both sides are read again when that many runs wrote something without; undefined: never. */
+  readonly fullCheckEvery?: number | undefined;
 }
 
 /** Chooses the history of this medium and the mode of each volume. Reads tokens from the target. */
@@ -63,10 +68,11 @@ export async function decideTrust(options: TrustOptions): Promise<Trust> {
     ? { record: unfinished, holding: new Set(unfinished.volumes), unproven: new Set<VolumeRecord>() }
     : await bestMatch(lineages, target, shown);
   const armed = await looksArmed(target);
+  const check = checkReason(options, chosen);
   const volumes: VolumeTrust[] = [];
   for (const place of places) {
     const witness = await findWitness(target, place, lineages);
-    volumes.push({ ...trustOf(place, { options, chosen, armed }), witness });
+    volumes.push({ ...trustOf(place, { options, chosen, armed, check }), witness });
   }
   return {
     lineage: chosen?.record,
@@ -74,6 +80,14 @@ export async function decideTrust(options: TrustOptions): Promise<Trust> {
     markedBy: unfinished && marker ? [...marker] : [],
     volumes,
   };
+}
+
+/** Why both sides are read although the block map may hold; empty: no reason. An unfinished run is finished first. */
+function checkReason({ alwaysCompare, fullCheckEvery }: TrustOptions, chosen: Chosen | undefined): string {
+  if (alwaysCompare) return 'asked for';
+  if (fullCheckEvery === undefined || !chosen || chosen.record.running) return '';
+  const runs = (chosen.record.runsSinceCheck ?? 0) + 1;
+  return runs < fullCheckEvery ? '' : `a full check after ${runs - 1} runs without one (--full-check-every)`;
 }
 
 /** All of the marker is the run's own, or that of the run it goes on with: either way nothing else was written since. */
@@ -91,13 +105,18 @@ interface Chosen {
 
 function trustOf(
   place: Place,
-  { options, chosen, armed }: { options: TrustOptions; chosen: Chosen | undefined; armed: boolean },
+  {
+    options,
+    chosen,
+    armed,
+    check,
+  }: { options: TrustOptions; chosen: Chosen | undefined; armed: boolean; check: string },
 ): Omit<VolumeTrust, 'witness'> {
-  const { lineages, alwaysCompare } = options;
+  const { lineages } = options;
   const undecided = { record: undefined, touched: false };
   if (lineages.length === 0) {
-    return alwaysCompare
-      ? { ...undecided, mode: 'compare', reason: 'asked for' }
+    return check
+      ? { ...undecided, mode: 'compare', reason: check }
       : { ...undecided, mode: 'first', reason: 'never cloned to this target before' };
   }
   const known = (chosen ? [chosen.record] : lineages)
@@ -107,7 +126,7 @@ function trustOf(
   const former = record ?? known.find(({ origin }) => origin !== undefined);
   const unproven = known.some((volume) => chosen?.unproven.has(volume));
   const touched = !armed && !record && !unproven && known.some(({ targetToken }) => targetToken !== undefined);
-  if (alwaysCompare) return { ...undecided, mode: 'compare', reason: 'asked for', touched, former };
+  if (check) return { ...undecided, mode: 'compare', reason: check, touched, former };
   if (record) return { ...undecided, mode: 'hash', reason: '', record, former };
   if (chosen && known.length === 0) return { ...undecided, mode: 'first', reason: 'new on this target' };
   if (armed) return { ...undecided, mode: 'compare', reason: 'another run left the target unfinished', former };

@@ -28,15 +28,21 @@ export interface OpenOptions {
   readonly seen?: SeenMedium | undefined;
 }
 
+/** A source that is a medium of its own. */
+export interface DiskSource extends Source {
+  /** What is read next comes from the medium, not from the page cache. */
+  dropCache(): void;
+}
+
 /** Opens `path` for reading. Throws ToolError: not there, not a disk, in use. */
-export function openDiskSource(path: string, options: OpenOptions = {}): Source {
+export function openDiskSource(path: string, options: OpenOptions = {}): DiskSource {
   const medium = new Medium(path, {
     write: false,
     exclusive: options.exclusive ?? false,
     direct: options.direct ?? true,
     seen: options.seen,
   });
-  return checkedSource(reading(medium));
+  return { ...checkedSource(reading(medium)), dropCache: () => medium.dropCache() };
 }
 
 /** A target that is a medium of its own. */

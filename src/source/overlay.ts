@@ -77,6 +77,11 @@ function loadChanges({ changes: path, size }: OverlaySpec): ChangeList {
   return { path: file, changes };
 }
 
+/** Where the overlay shows something else than its base. */
+export function changedPlaces(spec: OverlaySpec): readonly Extent[] {
+  return loadChanges(spec).changes;
+}
+
 function changeAt(bytes: Buffer, at: number): Change {
   const place = bytes.readBigUInt64LE(at + 16);
   return {

@@ -63,8 +63,17 @@ export function saveRecord(folder: string, record: CloneRecord): void {
 }
 
 /** Maps that the saved record does not name: of volumes that the target no longer has, or that get a new map. */
-export function removeOtherMaps(folder: string, { lineage, volumes }: CloneRecord): void {
+export function removeOtherMaps(folder: string, record: CloneRecord): void {
+  removeUnnamed(folder, record, '.map');
+}
+
+/** Catalogues that the saved record does not name. Not while a run writes new ones, which no record names yet. */
+export function removeOtherCatalogues(folder: string, record: CloneRecord): void {
+  removeUnnamed(folder, record, '.cat');
+}
+
+function removeUnnamed(folder: string, { lineage, volumes }: CloneRecord, ending: string): void {
   const own = lineageFolder(folder, lineage);
-  const named = new Set(volumes.map(({ map }) => map));
-  for (const name of readdirSync(own)) if (name.endsWith('.map') && !named.has(name)) rmSync(join(own, name));
+  const named = new Set(volumes.flatMap(({ map, catalogue }) => [map, catalogue]));
+  for (const name of readdirSync(own)) if (name.endsWith(ending) && !named.has(name)) rmSync(join(own, name));
 }

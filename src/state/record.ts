@@ -21,6 +21,8 @@ export interface VolumeRecord extends Grid {
   readonly offset: Bytes;
   /** File name beside the record. */
   readonly map: string;
+  /** File name beside the record: what the source's files looked like at the last commit. Absent while a run writes. */
+  readonly catalogue?: string;
   /** Hex; absent where the volume has no token. */
   readonly sourceToken?: string;
   readonly targetToken?: string;
@@ -78,6 +80,8 @@ export interface CloneRecord {
   /** What may identify the target's content now (table GUID, file system UUID): of the last commit, and of the run under way. */
   readonly contentIds: readonly string[];
   readonly committed?: CommittedRun;
+  /** Runs that wrote something since both sides were read; absent: none. */
+  readonly runsSinceCheck?: number;
   /** A run that has begun to change maps or target and has not committed. */
   readonly running?: RunningStamp;
   /** Where the volumes went, for the same wish to have the same outcome next time. Absent: they stay where they are. */
@@ -106,6 +110,7 @@ export function parseRecord(value: unknown): CloneRecord | undefined {
   if (!scope || !isBytes(scope['offset']) || !isBytes(scope['length'])) return undefined;
   if (!isTexts(record['contentIds']) || !isMedium(record['source']) || !isMedium(record['target'])) return undefined;
   if (!Array.isArray(record['volumes']) || !record['volumes'].every(isVolume)) return undefined;
+  if (record['runsSinceCheck'] !== undefined && !isBytes(record['runsSinceCheck'])) return undefined;
   if (!isRunningOrAbsent(record['running']) || !isCommittedOrAbsent(record['committed'])) return undefined;
   if (!isArrangementOrAbsent(record['arrangement'])) return undefined;
   return value as CloneRecord;
@@ -192,6 +197,8 @@ function isVolume(value: unknown): boolean {
   const tokens = ['sourceToken', 'targetToken'].every(
     (name) => volume[name] === undefined || (typeof volume[name] === 'string' && /^[0-9a-f]{32}$/.test(volume[name])),
   );
+  const catalogue = volume['catalogue'];
+  if (catalogue !== undefined && (typeof catalogue !== 'string' || !/^[\w-]+\.cat$/.test(catalogue))) return false;
   const evidence = tokens && isWitnessOrAbsent(volume['witness']);
   const origins = isOriginOrAbsent(volume['origin']) && isKeptOrAbsent(volume['kept']);
   return sizes && evidence && origins && (volume['blockSize'] as number) > 0;

@@ -10,10 +10,10 @@ function roleFile(key: string): string {
 }
 
 /** Remembers, durably, that the disk with this key is an original. */
-export function rememberSource(key: string, role: { id: string; path: string }): void {
+export function rememberSource(key: string, { id, path }: { id: string; path: string }): void {
   if (isKnownSource(key)) return;
   makeFolder(join(stateFolder(), 'sources'));
-  saveJson(roleFile(key), { ...role, at: new Date().toISOString() });
+  saveJson(roleFile(key), { id, path, at: new Date().toISOString() });
 }
 
 /** That the file is there says it, whatever became of its content. */

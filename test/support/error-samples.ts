@@ -5,6 +5,7 @@ import * as device from '../../src/base/errors/device.js';
 import * as filesystem from '../../src/base/errors/filesystem.js';
 import * as identity from '../../src/base/errors/identity.js';
 import * as layout from '../../src/base/errors/layout.js';
+import * as live from '../../src/base/errors/live.js';
 import * as machine from '../../src/base/errors/machine.js';
 import * as partition from '../../src/base/errors/partition.js';
 import * as places from '../../src/base/errors/partition-places.js';
@@ -43,6 +44,12 @@ export const SAMPLES: Readonly<Record<string, readonly ToolError[]>> = {
   ],
   cannotFlush: [device.cannotFlush('/dev/sdb', failed('EIO'))],
   readBackDiffers: [device.readBackDiffers('/dev/sdb', 32 * GiB)],
+  cannotFreeze: ['EBUSY', 'EOPNOTSUPP', 'EPERM', 'EIO'].map((code) => live.cannotFreeze('/home', failed(code))),
+  mountOutOfReach: [live.mountOutOfReach('/dev/sda2')],
+  thawedByAnother: [live.thawedByAnother(['/home', '/'])],
+  cannotThaw: [live.cannotThaw(['/home'], failed('EIO'))],
+  watchdogLost: [live.watchdogLost('SIGKILL ended it')],
+  watchdogFired: [live.watchdogFired('no sign of life for 5000 ms')],
   sourceUnclean: [
     filesystem.sourceUnclean(
       'partition 2 "root"',

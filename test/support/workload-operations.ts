@@ -20,10 +20,11 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
-import { run } from './run.js';
+import { tryRun } from './run.js';
 import type { Abilities, WorkFile, Workload } from './workload.js';
 import { anyFile, type Operation, type Row, rangeIn, sizeFor, toFile } from './workload-choice.js';
 import { TOOL_OPERATIONS } from './workload-tools.js';
+import { FULL } from './xfs-io.js';
 
 /** All that `can` be done; what programs do often is there several times. */
 export function operationsOf(can: Abilities): Operation[] {
@@ -165,7 +166,8 @@ function read(work: Workload): boolean {
 
 function setAttribute(work: Workload, file: WorkFile): void {
   const value = 'v'.repeat(work.random.pick([1, 30, 300]));
-  run('setfattr', ['-n', `user.a${work.random.below(3)}`, '-v', value, work.open(file)]);
+  const { status, stderr } = tryRun('setfattr', ['-n', `user.a${work.random.below(3)}`, '-v', value, work.open(file)]);
+  if (status !== 0 && !stderr.includes(FULL)) throw new Error(stderr);
 }
 
 const OPERATIONS: readonly Row[] = [

@@ -4,6 +4,8 @@
 
 import { tryRun } from './run.js';
 
+/** What tools say of a full file system. */
+export const FULL = 'No space left on device';
 /** As tryRun says it. */
 const KILLED = 128;
 
@@ -27,7 +29,7 @@ export class XfsIo {
     this.#lines.length = 0;
     this.#files.clear();
     const { status, stderr } = tryRun('xfs_io', [], { input });
-    const strange = stderr.split('\n').filter((line) => line !== '' && !line.includes('No space left on device'));
+    const strange = stderr.split('\n').filter((line) => line !== '' && !line.includes(FULL));
     if (strange.length > 0 || (status > 1 && status !== KILLED))
       throw new Error(`xfs_io ended with ${status}: ${stderr}\n${input}`);
   }

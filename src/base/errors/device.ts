@@ -17,6 +17,7 @@ const ERRNO_TEXT: Readonly<Record<string, string>> = {
   EEXIST: 'something of that name is there already',
   ENOTDIR: 'not a directory',
   EINVAL: 'invalid argument',
+  EOPNOTSUPP: 'operation not supported',
 };
 
 /** An errno in words, with its name for the search engine; other errors as they say. */

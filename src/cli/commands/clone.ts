@@ -1,6 +1,6 @@
 import { Command, Option } from 'clipanion';
 import { EXIT_STATUS } from '../../base/tool-error.js';
-import type { RescueWish } from '../../operation/clone-types.js';
+import type { CloneOptions, RescueWish } from '../../operation/clone-types.js';
 import { BaseCommand, parseNumbers, parseSectorSize } from '../base-command.js';
 import { parseLayout } from '../layout-options.js';
 import { parseProveBoot } from '../prove-boot-options.js';
@@ -71,7 +71,13 @@ export class CloneCommand extends BaseCommand {
   });
   scratch = Option.String('--scratch', { description: 'Folder for what resizing moves; default: in the state folder' });
   detect = Option.String('--detect', {
-    description: 'hash: read the source, trust the block map where it can be trusted; compare: read both sides',
+    description: 'rapid (default): read what changed; hash: read all of the source; compare: read both sides',
+  });
+  fullCheckEvery = Option.String('--full-check-every', {
+    description: 'Read both sides in every Nth run that writes something; default 10, 0 for never',
+  });
+  showChanges = Option.Boolean('--show-changes', false, {
+    description: 'At the end, list the folders and files that changed most (ext2/3/4, NTFS, FAT)',
   });
   verify = Option.Boolean('--verify', false, { description: 'Read the target again at the end and check every block' });
   proveBoot = Option.Boolean('--prove-boot', false, {
@@ -88,6 +94,9 @@ export class CloneCommand extends BaseCommand {
     description: 'With --rescue: time for all passes after the first, such as 30m or 2h; default unlimited',
   });
   mapfile = Option.String('--mapfile', { description: 'With --rescue: where the ddrescue mapfile goes' });
+  live = Option.Boolean('--live', false, {
+    description: 'The source stays mounted: copied in passes, its file systems frozen for the last one',
+  });
   overwriteTarget = Option.String('--overwrite-target', {
     description: 'Serial number, path or disk GUID of the target that may be overwritten whatever it holds',
   });
@@ -103,6 +112,7 @@ export class CloneCommand extends BaseCommand {
     const sectorSize = await parseSectorSize(this.sectorSize);
     const layout = await parseLayout(this);
     const detect = await this.#detect();
+    const fullCheckEvery = await this.#fullCheckEvery();
     const rescue = await this.#rescue();
     const proveBoot = await parseProveBoot(this.proveBoot, this.proveBootTime);
     const { report, close } = reporter({ json: this.json, quiet: this.quiet, ...this.context });
@@ -116,11 +126,14 @@ export class CloneCommand extends BaseCommand {
           ...layout,
           scratch: this.scratch,
           detect,
+          fullCheckEvery,
           forensic: this.forensic,
           keepExcluded: this.keepExcluded,
           excludePageFiles: this.excludePageFiles,
+          showChanges: this.showChanges,
           verify: this.verify,
           rescue,
+          live: this.live,
           proveBoot,
           overwriteTarget: this.overwriteTarget,
           dryRun: this.dryRun,
@@ -155,9 +168,17 @@ export class CloneCommand extends BaseCommand {
     return parseRescue(this.rescue, { retries: this.rescueRetries, time: this.rescueTime, mapfile: this.mapfile });
   }
 
-  async #detect(): Promise<'hash' | 'compare' | undefined> {
-    if (this.detect === undefined || this.detect === 'hash' || this.detect === 'compare') return this.detect;
+  async #detect(): Promise<CloneOptions['detect']> {
+    const { detect } = this;
+    if (detect === undefined || detect === 'rapid' || detect === 'hash' || detect === 'compare') return detect;
     const { badOption } = await import('../../base/errors/usage.js');
-    throw badOption('--detect', this.detect, 'wanted is hash or compare');
+    throw badOption('--detect', detect, 'wanted is rapid, hash or compare');
+  }
+
+  async #fullCheckEvery(): Promise<number | undefined> {
+    if (this.fullCheckEvery === undefined) return undefined;
+    if (/^\d{1,6}$/.test(this.fullCheckEvery)) return Number(this.fullCheckEvery);
+    const { badOption } = await import('../../base/errors/usage.js');
+    throw badOption('--full-check-every', this.fullCheckEvery, 'wanted is a number of runs, or 0 for never');
   }
 }

@@ -37,6 +37,11 @@ export function planText(plan: ClonePlan): string {
 /** What of the source is copied, if not simply what is allocated. */
 function scopeLines(plan: ClonePlan): string[] {
   const lines = copiedLines(plan);
+  if (plan.live) {
+    lines.push(
+      'The source is in use: it is copied while it is, then its file systems are frozen for the last changes.',
+    );
+  }
   if (plan.twin) lines.push('It becomes a twin: disk, partitions and file systems get IDs of their own.');
   return lines;
 }
@@ -85,7 +90,8 @@ function fateLines({ target, scope, source }: ClonePlan): string[] {
 
 const DETECT: Readonly<Record<PlannedVolumeFacts['detect'], string>> = {
   first: 'written for the first time',
-  hash: 'only changed blocks are written (block map)',
+  rapid: 'only changed files are read, only changed blocks are written',
+  hash: 'all of it is read, only changed blocks are written',
   compare: 'both sides are read, only differences are written',
 };
 
@@ -106,7 +112,7 @@ function volumeLines({
     method === 'allocated'
       ? `${formatBytes(used)} of ${formatBytes(source.length)}`
       : `all ${formatBytes(source.length)}`;
-  const reason = detect === 'compare' && detectReason ? `: ${detectReason}` : '';
+  const reason = detect !== 'first' && detectReason ? `: ${detectReason}` : '';
   const lines = [`  ${name}: ${content}, ${amount}; ${DETECT[detect]}${reason}`];
   if (fate !== 'same') lines.push(`    ${fateText(fate, source, target)}`);
   if (method === 'whole') lines.push(`    copied whole: ${methodReason}`);

@@ -2,8 +2,11 @@
 
 import type { Amounts } from '../../base/report.js';
 import { formatBytes, formatDuration } from '../../base/units.js';
+import type { NamedBytes, VolumeChanges } from '../../operation/changes.js';
 import type { ClonePlan, CloneRunResult } from '../../operation/clone-types.js';
+import type { FrozenTimes } from '../../operation/live-source.js';
 import type { VerifyResult } from '../../operation/verify.js';
+import { printable } from '../../plan/target-content.js';
 import type { References } from '../../reshape/identity/references.js';
 import { rescueText } from './rescue-text.js';
 
@@ -13,7 +16,9 @@ export function resultText({ source, target, scope, twin }: ClonePlan, run: Clon
       ? `${target.path} is a clone of ${source.path}${run.unreadable ? ', as far as that could be read' : ''}.`
       : `${target.path} already was a clone of ${source.path}${run.unreadable ? ', as far as that could be read' : ''}: nothing was written to it.`,
     amountsLine(run.amounts, run.seconds),
+    ...volumeLines(run),
   ];
+  if (run.frozen) lines.push(frozenLine(run.frozen));
   if (run.excludedBytes > 0)
     lines.push(`Left out: ${formatBytes(run.excludedBytes)} of page, hibernation and swap files are zeros there.`);
   if (run.verified !== undefined)
@@ -28,6 +33,29 @@ export function resultText({ source, target, scope, twin }: ClonePlan, run: Clon
     lines.push('Both disks now carry the same IDs: shut down and unplug one of them before you start from the other.');
   }
   return lines.join('\n');
+}
+
+function frozenLine({ last, longest, total }: FrozenTimes): string {
+  const when = new Date(last).toISOString().slice(0, 19).replace('T', ' ');
+  return `It is a copy of ${when} UTC; for it the source's file systems were frozen for ${formatDuration(longest / 1000)} at most, ${formatDuration(total / 1000)} in all.`;
+}
+
+/** Where the changes were, of several volumes; then by name, if that was asked for. */
+function volumeLines({ volumes, changes }: CloneRunResult): string[] {
+  const touched = volumes.filter(({ written, zeroed, discarded }) => written + zeroed + discarded > 0);
+  const each = volumes.length > 1 ? touched.map(({ name, written }) => `  ${name}: wrote ${formatBytes(written)}`) : [];
+  return [...each, ...(changes ?? []).flatMap(changesText)];
+}
+
+function changesText({ name, bytes, folders, files, structures, unnamed }: VolumeChanges): string[] {
+  const line = ({ path, bytes: of }: NamedBytes): string => `    ${printable(path)}  ${formatBytes(of)}`;
+  return [
+    `Changed in ${name}: ${formatBytes(bytes)}`,
+    ...(folders.length > 0 ? ['  folders:', ...folders.map(line)] : []),
+    ...(files.length > 0 ? ['  files:', ...files.map(line)] : []),
+    ...(structures > 0 ? [`  the file system itself: ${formatBytes(structures)}`] : []),
+    ...(unnamed > 0 ? [`  without a name: ${formatBytes(unnamed)}`] : []),
+  ];
 }
 
 /** What names old IDs: what was rewritten in short, what was not in full. */

@@ -17,6 +17,11 @@ import { findTree, type Tree, TreeId } from './tree.js';
 
 /** Never given to chunks: boot loaders live here, and the superblock. */
 const RESERVED = { offset: 0, length: 1024 * 1024 };
+/** What holds neither data nor tree blocks, wherever chunks lie; ascending, they overlap. */
+export const FIXED: readonly Extent[] = [
+  RESERVED,
+  ...SUPERBLOCK_OFFSETS.map((offset) => ({ offset, length: SUPERBLOCK_LENGTH })),
+];
 
 /**
  * Throws FormatError if anything contradicts itself or is not understood; OutOfReach if metadata lies on other devices.
@@ -35,23 +40,22 @@ export async function openMap(volume: Source, superblock: Superblock): Promise<A
   return lazyMap(superblock, map.stripes, extents);
 }
 
-function demandTrustworthy(volume: Source, superblock: Superblock): void {
+export function demandTrustworthy(volume: Source, superblock: Superblock): void {
   const unknown = unknownFeatures(superblock);
   if (unknown !== undefined) throw new FormatError(`the file system has unknown features (${unknown})`);
   if (!superblock.intact) throw new FormatError('the superblock is damaged');
   if (isTruncated(superblock, volume)) throw new FormatError('the file system is larger than its volume');
 }
 
-function demandAllHere(chunks: readonly { readonly logical: number; readonly stripes: readonly unknown[] }[]): void {
+export function demandAllHere(
+  chunks: readonly { readonly logical: number; readonly stripes: readonly unknown[] }[],
+): void {
   const elsewhere = chunks.find(({ stripes }) => stripes.length === 0);
   if (elsewhere) throw new FormatError(`chunk ${elsewhere.logical} lies on a device that does not exist`);
 }
 
 function lazyMap(superblock: Superblock, stripes: readonly PlacedStripe[], tree: Tree): AllocationMap {
   const { deviceSize, sectorSize } = superblock;
-  const fixed = [RESERVED];
-  for (const offset of SUPERBLOCK_OFFSETS) fixed.push({ offset, length: SUPERBLOCK_LENGTH });
-  fixed.sort((a, b) => a.offset - b.offset);
 
   async function* chunkExtents(within: Extent): AsyncGenerator<Extent> {
     for (let index = firstEndingAfter(stripes, within.offset); index < stripes.length; index += 1) {
@@ -65,7 +69,7 @@ function lazyMap(superblock: Superblock, stripes: readonly PlacedStripe[], tree:
     blockSize: sectorSize,
     async *usedExtents(within) {
       const inside = intersect(within, { offset: 0, length: deviceSize });
-      if (inside) yield* joinNeighbours(merged(fixed, chunkExtents(inside)), inside);
+      if (inside) yield* joinNeighbours(merged(FIXED, chunkExtents(inside)), inside);
     },
   };
 }

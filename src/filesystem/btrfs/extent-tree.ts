@@ -16,9 +16,16 @@ const LAST_TYPE = 255;
 /** References to extents, by objectid of their extent; old and new forms. */
 const REFERENCE_TYPES: ReadonlySet<number> = new Set([172, 176, 178, 182, 184]);
 
+export interface UsedExtent extends Range {
+  /** Where its EXTENT_ITEM lies in the leaf's bytes; at least its fixed part is there. */
+  readonly item: number;
+  /** Holds a tree block, and says so in its key. */
+  readonly metadata: boolean;
+}
+
 /** What a stretch of one leaf says. */
 export interface LeafContent {
-  readonly extents: readonly Range[];
+  readonly extents: readonly UsedExtent[];
   /** Indexes of its BLOCK_GROUP_ITEMs. */
   readonly blockGroups: readonly number[];
 }
@@ -30,7 +37,7 @@ export function readLeaf(
   leaf: TreeNode,
   { first, after, sizes }: { first: number; after: Bytes; sizes: Sizes },
 ): LeafContent {
-  const extents: Range[] = [];
+  const extents: UsedExtent[] = [];
   const blockGroups: number[] = [];
   let end = after;
   for (let index = first; index < leaf.count; index += 1) {
@@ -42,14 +49,16 @@ export function readLeaf(
       throw new FormatError(`the extent tree has an item of unknown type ${type}`);
     }
     const start = keyObjectid(key);
-    const length = type === KeyType.METADATA_ITEM ? sizes.nodeSize : keyOffset(key);
+    const metadata = type === KeyType.METADATA_ITEM;
+    const length = metadata ? sizes.nodeSize : keyOffset(key);
     const whole = start % sizes.sectorSize === 0 && length > 0 && length % sizes.sectorSize === 0;
-    if (!whole || itemAt(leaf, index).length < EXTENT_ITEM_LENGTH || !Number.isSafeInteger(start + length)) {
+    const item = itemAt(leaf, index);
+    if (!whole || item.length < EXTENT_ITEM_LENGTH || !Number.isSafeInteger(start + length)) {
       throw new FormatError(`the extent at address ${start} is damaged`);
     }
     if (start < end) throw new FormatError(`the extent at address ${start} overlaps another`);
     end = start + length;
-    extents.push({ start, end });
+    extents.push({ start, end, item: item.start, metadata });
   }
   return { extents, blockGroups };
 }

@@ -15,12 +15,14 @@ export interface KeyAt {
 }
 
 export const KeyType = {
+  EXTENT_CSUM: 128,
   ROOT_ITEM: 132,
   EXTENT_ITEM: 168,
   METADATA_ITEM: 169,
   BLOCK_GROUP_ITEM: 192,
   DEV_EXTENT: 204,
   CHUNK_ITEM: 228,
+  PERSISTENT_ITEM: 249,
 } as const;
 
 export interface KeyParts {

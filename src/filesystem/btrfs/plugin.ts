@@ -7,8 +7,9 @@ import { FormatError } from '../../base/u64.js';
 import type { Source } from '../../source/types.js';
 import type { FilesystemInfo, FilesystemPlugin } from '../plugin.js';
 import { openMap } from './allocation-map.js';
+import { recordsOf } from './records.js';
 import { stateOf } from './state.js';
-import { readSuperblock, type Superblock } from './superblock.js';
+import { demandSuperblock, readSuperblock, type Superblock } from './superblock.js';
 import { tokenOf } from './token.js';
 
 export const btrfs: FilesystemPlugin = {
@@ -35,6 +36,10 @@ export const btrfs: FilesystemPlugin = {
   async token(volume) {
     return tokenOf(volume, await demandSuperblock(volume));
   },
+
+  records(volume) {
+    return recordsOf(volume);
+  },
 };
 
 function infoOf(superblock: Superblock, volume: Source): FilesystemInfo {
@@ -55,11 +60,4 @@ function infoOf(superblock: Superblock, volume: Source): FilesystemInfo {
 function formatUuid(uuid: Buffer): string {
   const hex = uuid.toString('hex');
   return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');
-}
-
-/** The superblock was there when the volume was probed; it may be gone now. */
-async function demandSuperblock(volume: Source): Promise<Superblock> {
-  const superblock = await readSuperblock(volume);
-  if (!superblock) throw new FormatError('the btrfs superblock has gone');
-  return superblock;
 }

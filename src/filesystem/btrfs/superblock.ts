@@ -91,6 +91,13 @@ export async function readSuperblock(volume: Source): Promise<Superblock | undef
   return { ...(mirror ?? parse(raw, PRIMARY)), intact: false };
 }
 
+/** The superblock of a volume that was recognised. Throws FormatError if it is gone by now. */
+export async function demandSuperblock(volume: Source): Promise<Superblock> {
+  const superblock = await readSuperblock(volume);
+  if (!superblock) throw new FormatError('the btrfs superblock has gone');
+  return superblock;
+}
+
 /** True if the file system says that this device is larger than the volume. */
 export function isTruncated(superblock: Superblock, volume: Source): boolean {
   return superblock.deviceSize > volume.size;

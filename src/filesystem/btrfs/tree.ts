@@ -22,9 +22,10 @@ import type { RootPointer, Superblock } from './superblock.js';
 
 const CACHED_NODES = 32;
 const MAX_LEVEL = 8;
+const ELSEWHERE = 'part of its metadata lies on its other devices only';
 
 /** Numbers of trees. */
-export const TreeId = { ROOT: 1, EXTENT: 2, CHUNK: 3, DEVICE: 4, BLOCK_GROUP: 11 } as const;
+export const TreeId = { ROOT: 1, EXTENT: 2, CHUNK: 3, DEVICE: 4, CHECKSUM: 7, BLOCK_GROUP: 11 } as const;
 
 /** In a ROOT_ITEM. */
 const RootAt = { generation: 160, logical: 176, level: 238, end: 239 } as const;
@@ -34,13 +35,13 @@ export type Locate = (logical: Bytes, length: Bytes) => readonly Bytes[];
 
 /** The blocks of all trees of one file system. Remembers the last ones. */
 export class NodeReader {
-  readonly #volume: Source;
+  readonly volume: Source;
   readonly #superblock: Superblock;
   readonly #locate: Locate;
   readonly #cache = new Map<Bytes, TreeNode>();
 
   constructor(volume: Source, superblock: Superblock, locate: Locate) {
-    this.#volume = volume;
+    this.volume = volume;
     this.#superblock = superblock;
     this.#locate = locate;
   }
@@ -58,18 +59,35 @@ export class NodeReader {
     return node;
   }
 
+  get nodeSize(): Bytes {
+    return this.#superblock.nodeSize;
+  }
+
+  /** Where the first copy of a block lies on this device. OutOfReach if none does. */
+  firstPlace({ logical }: NodePointer): Bytes {
+    const [place] = this.#locate(logical, this.nodeSize);
+    if (place === undefined) throw new OutOfReach(ELSEWHERE);
+    return place;
+  }
+
+  /** The block in bytes that were read by others; undefined if it is not the one that the pointer means. */
+  parsed(bytes: Buffer, pointer: NodePointer): TreeNode | undefined {
+    const node = parseNode(bytes, pointer, this.#superblock);
+    return typeof node === 'string' ? undefined : node;
+  }
+
   async #load(pointer: NodePointer): Promise<TreeNode> {
     const { nodeSize } = this.#superblock;
     const copies = this.#locate(pointer.logical, nodeSize);
     let problem = '';
     for (const offset of copies) {
       const bytes = Buffer.allocUnsafe(nodeSize);
-      await this.#volume.read(bytes, offset);
+      await this.volume.read(bytes, offset);
       const node = parseNode(bytes, pointer, this.#superblock);
       if (typeof node !== 'string') return node;
       problem ||= node;
     }
-    if (copies.length === 0) throw new OutOfReach('part of its metadata lies on its other devices only');
+    if (copies.length === 0) throw new OutOfReach(ELSEWHERE);
     throw new FormatError(`tree block ${pointer.logical} of tree ${pointer.owner} is damaged: ${problem}`);
   }
 

@@ -3,10 +3,11 @@
 
 import { crc32c } from '../../base/checksum.js';
 
-const NO_CHECKSUM = Buffer.alloc(4);
-
-/** True if the checksum at byte `at` is that of `bytes`. */
+/** True if the checksum at byte `at` is that of `bytes`, which are changed and made as they were: one call is quicker. */
 export function isSealed(bytes: Buffer, at: number): boolean {
-  const before = crc32c(bytes.subarray(0, at));
-  return crc32c(bytes.subarray(at + 4), crc32c(NO_CHECKSUM, before)) === bytes.readUInt32LE(at);
+  const checksum = bytes.readUInt32LE(at);
+  bytes.writeUInt32LE(0, at);
+  const computed = crc32c(bytes);
+  bytes.writeUInt32LE(checksum, at);
+  return computed === checksum;
 }

@@ -24,10 +24,15 @@ const Short = { count: 0, wideCount: 1, parent: 2 } as const;
 /** Behind the length of a name lies the place that it would have in a block. */
 const ShortEntry = { nameLength: 0, name: 3 } as const;
 
+const UNKNOWN_TYPE = 0;
+const DIRECTORY_TYPE = 2;
+
 export interface DirectoryEntry {
   readonly name: Buffer;
   /** Its inode's number; throws FormatError if that is impossible. */
   inode(): number;
+  /** What kind of file it is; undefined: the directory does not say. */
+  readonly kind: 'directory' | 'other' | undefined;
 }
 
 /** `bytes` are all that the directory has. */
@@ -45,7 +50,8 @@ export function* entriesInInode(superblock: Superblock, bytes: Buffer): Generato
     at = number + width;
     if (end === start || at > bytes.length) throw damaged();
     const inode = (): number => (width === 4 ? bytes.readUInt32BE(number) : readU64BE(bytes, number));
-    yield { name: bytes.subarray(start, end), inode };
+    const kind = kindOf(superblock, bytes, end);
+    yield { name: bytes.subarray(start, end), inode, kind };
   }
 }
 
@@ -68,7 +74,8 @@ export function* entriesInBlock(
     const start = at + Entry.name;
     const place = at + Entry.inode;
     if (nameLength > 0) {
-      yield { name: block.subarray(start, start + nameLength), inode: () => readU64BE(block, place) };
+      const kind = kindOf(superblock, block, start + nameLength);
+      yield { name: block.subarray(start, start + nameLength), inode: () => readU64BE(block, place), kind };
     }
     at += length;
   }
@@ -89,6 +96,13 @@ function entryAt(superblock: Superblock, block: Buffer, at: number): { length: n
 function typeLength({ version, incompat, features2 }: Superblock): number {
   const has = version === 5 ? (incompat & Incompat.FILE_TYPE) !== 0 : (features2 & Features2.FILE_TYPE) !== 0;
   return has ? 1 : 0;
+}
+
+/** It stands behind the name. */
+function kindOf(superblock: Superblock, bytes: Buffer, at: number): DirectoryEntry['kind'] {
+  const type = typeLength(superblock) === 0 ? UNKNOWN_TYPE : bytes.readUInt8(at);
+  if (type === UNKNOWN_TYPE) return undefined;
+  return type === DIRECTORY_TYPE ? 'directory' : 'other';
 }
 
 function damaged(): FormatError {

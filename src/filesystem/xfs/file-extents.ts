@@ -29,20 +29,37 @@ const RECORD = 16;
 const KEY = 8;
 const POINTER = 8;
 
-/** Throws FormatError. */
-export async function readFileExtents(volume: Source, superblock: Superblock, inode: Inode): Promise<FileExtent[]> {
+/** `seen` is given each block of the btree, in the order of its walk. Throws FormatError. */
+export async function readFileExtents(
+  volume: Source,
+  superblock: Superblock,
+  inode: Inode,
+  seen: (block: Buffer) => void = () => undefined,
+): Promise<FileExtent[]> {
   const { format, bytes, extentCount } = inode.fork;
-  const file = new FileMap(volume, superblock, inode);
-  if (format === 'extents') file.addRecords(bytes, extentCount);
-  else if (format === 'btree') await file.addRoot(bytes);
-  else throw new FormatError(`inode ${inode.number} has no list of extents`);
+  if (format === 'extents') return extentsInInode(superblock, inode);
+  if (format !== 'btree') throw new FormatError(`inode ${inode.number} has no list of extents`);
+  const file = new FileMap(superblock, inode);
+  await file.addRoot(bytes, async (into, offset) => {
+    await volume.read(into, offset);
+    seen(into);
+  });
   if (file.extents.length !== extentCount) throw new FormatError(`inode ${inode.number} has another number of extents`);
   return file.extents;
 }
 
+/** Of an inode that holds the list itself. Throws FormatError. */
+export function extentsInInode(superblock: Superblock, inode: Inode): FileExtent[] {
+  const { bytes, extentCount } = inode.fork;
+  const file = new FileMap(superblock, inode);
+  file.addRecords(bytes, extentCount);
+  return file.extents;
+}
+
+type Read = Source['read'];
+
 class FileMap {
   readonly extents: FileExtent[] = [];
-  readonly #volume: Source;
   readonly #superblock: Superblock;
   readonly #inode: Inode;
   /** First block of the file that the next extent may begin with. */
@@ -50,59 +67,61 @@ class FileMap {
   #blocksMapped = 0;
   #blocksRead = 0;
 
-  constructor(volume: Source, superblock: Superblock, inode: Inode) {
-    this.#volume = volume;
+  constructor(superblock: Superblock, inode: Inode) {
     this.#superblock = superblock;
     this.#inode = inode;
   }
 
   /** The root of a btree, which lies in the inode, and all below it. */
-  async addRoot(fork: Buffer): Promise<void> {
+  async addRoot(fork: Buffer, read: Read): Promise<void> {
     if (fork.length < ROOT.header) throw this.#damaged();
     const level = fork.readUInt16BE(ROOT.level);
     if (level < 1 || level > DEEPEST_TREE) throw this.#damaged();
-    await this.#addChildren(fork.subarray(ROOT.header), { level, count: fork.readUInt16BE(ROOT.count) });
+    await this.#addChildren(fork.subarray(ROOT.header), { level, count: fork.readUInt16BE(ROOT.count), read });
   }
 
   /** Extents as 128 bits each. */
   addRecords(records: Buffer, count: number): void {
     if (count * RECORD > records.length) throw this.#damaged();
     for (let index = 0; index < count; index += 1) {
-      this.#add(parseRecord(records.subarray(index * RECORD, (index + 1) * RECORD)));
+      this.#add(parseRecord(records, index * RECORD));
     }
   }
 
   /** Pointers begin behind room for as many keys as fit, not behind the last key. */
-  async #addChildren(body: Buffer, { level, count }: { level: number; count: number }): Promise<void> {
+  async #addChildren(
+    body: Buffer,
+    { level, count, read }: { level: number; count: number; read: Read },
+  ): Promise<void> {
     const most = Math.floor(body.length / (KEY + POINTER));
     if (count === 0 || count > most) throw this.#damaged();
     for (let index = 0; index < count; index += 1) {
       const first = readU64BE(body, index * KEY);
       if (first < this.#next) throw this.#damaged();
       const before = this.extents.length;
-      await this.#addNode(readU64BE(body, most * KEY + index * POINTER), level - 1);
+      await this.#addNode(readU64BE(body, most * KEY + index * POINTER), { level: level - 1, read });
       // A child that begins elsewhere than its key says, or holds nothing, could be met for ever.
       if (this.extents[before]?.position !== first * this.#superblock.blockSize) throw this.#damaged();
     }
   }
 
-  async #addNode(block: number, level: number): Promise<void> {
+  async #addNode(block: number, { level, read }: { level: number; read: Read }): Promise<void> {
     const newest = this.#superblock.version === 5;
-    const node = await this.#readBlock(block);
+    const node = await this.#readBlock(block, read);
     const isOwn = node.readUInt32BE(At.magic) === (newest ? MAGIC_V5 : MAGIC_V4);
     if (!isOwn || node.readUInt16BE(At.level) !== level) throw this.#damaged();
     const count = node.readUInt16BE(At.count);
     const body = node.subarray(newest ? HEADER_V5 : HEADER_V4);
     if (level === 0) this.addRecords(body, count);
-    else await this.#addChildren(body, { level, count });
+    else await this.#addChildren(body, { level, count, read });
   }
 
-  async #readBlock(block: number): Promise<Buffer> {
+  async #readBlock(block: number, read: Read): Promise<Buffer> {
     this.#blocksRead += 1;
     if (this.#blocksRead > MOST_BLOCKS) throw this.#damaged();
     const offset = this.#place(block, 1);
     const bytes = Buffer.alloc(this.#superblock.blockSize);
-    await this.#volume.read(bytes, offset);
+    await read(bytes, offset);
     const description = { at: DESCRIPTION, offset, owner: this.#inode.number };
     if (!describesItself(this.#superblock, bytes, description)) throw this.#damaged();
     return bytes;
@@ -147,14 +166,14 @@ interface ExtentRecord {
 }
 
 /** From the highest bit on: unwritten (1), place in the file (54), first block (52), blocks (21). */
-function parseRecord(record: Buffer): ExtentRecord {
-  const head = record.readUInt32BE(0);
-  const middle = record.readUInt32BE(4);
-  const tail = record.readUInt32BE(12);
+function parseRecord(records: Buffer, at: number): ExtentRecord {
+  const head = records.readUInt32BE(at);
+  const middle = records.readUInt32BE(at + 4);
+  const tail = records.readUInt32BE(at + 12);
   return {
     unwritten: head >= 2 ** 31,
     first: (head % 2 ** 31) * 2 ** 23 + Math.floor(middle / 2 ** 9),
-    start: (middle % 2 ** 9) * 2 ** 43 + record.readUInt32BE(8) * 2 ** 11 + Math.floor(tail / 2 ** 21),
+    start: (middle % 2 ** 9) * 2 ** 43 + records.readUInt32BE(at + 8) * 2 ** 11 + Math.floor(tail / 2 ** 21),
     count: tail % 2 ** 21,
   };
 }

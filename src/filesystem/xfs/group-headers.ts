@@ -33,7 +33,17 @@ const Agf = {
   uuid: 64,
   checksum: 216,
 } as const;
-const Agi = { magic: 0, version: 4, group: 8, length: 12, uuid: 296, checksum: 312 } as const;
+const Agi = {
+  magic: 0,
+  version: 4,
+  group: 8,
+  length: 12,
+  inodes: 16,
+  treeRoot: 20,
+  treeDepth: 24,
+  uuid: 296,
+  checksum: 312,
+} as const;
 const Agfl = { magic: 0, group: 4, uuid: 8, checksum: 32, blocks: 36 } as const;
 
 /** What an allocation group says of its free space. Block numbers count from the group's first block. */
@@ -50,6 +60,16 @@ export interface FreeSpaceHeader {
   readonly treeBlocks: number;
   /** Free blocks kept in a list, ascending. */
   readonly listed: readonly number[];
+}
+
+/** What an allocation group says of its inodes. */
+export interface InodeHeader {
+  readonly group: number;
+  /** Inodes there is room for, free ones too. */
+  readonly inodes: number;
+  /** Root of the btree of inode chunks. */
+  readonly treeRoot: number;
+  readonly treeDepth: number;
 }
 
 /** Blocks of a group; the last one may be short. */
@@ -87,6 +107,20 @@ export async function readFreeSpaceHeader(
   const header = parseAgf(superblock, group, agf);
   checkAgi(superblock, group, agi);
   return { ...header, listed: parseAgfl(superblock, { group, agf, agfl }) };
+}
+
+/** Throws FormatError if the header contradicts its format or the superblock. */
+export async function readInodeHeader(volume: Source, superblock: Superblock, group: number): Promise<InodeHeader> {
+  const { sectorSize } = superblock;
+  const sectors = await readGroupSectors(volume, superblock, group);
+  const agi = sectors.subarray(2 * sectorSize, 3 * sectorSize);
+  checkAgi(superblock, group, agi);
+  const demand = demandFor('AGI', group);
+  const treeRoot = agi.readUInt32BE(Agi.treeRoot);
+  const treeDepth = agi.readUInt32BE(Agi.treeDepth);
+  demand(treeRoot >= headerBlocks(superblock) && treeRoot < groupLength(superblock, group), 'points outside its group');
+  demand(treeDepth >= 1 && treeDepth <= DEEPEST_TREE, `has a btree of ${treeDepth} levels`);
+  return { group, inodes: agi.readUInt32BE(Agi.inodes), treeRoot, treeDepth };
 }
 
 function parseAgf(superblock: Superblock, group: number, agf: Buffer): Omit<FreeSpaceHeader, 'listed'> {

@@ -18,6 +18,7 @@ const FORK_FORMATS: Readonly<Record<number, Fork['format']>> = { 1: 'local', 2: 
 const FORK_UNIT = 8;
 
 const FLAG_REALTIME = 0x1;
+const FLAG2_DAX = 0x1;
 const FLAG2_REFLINK = 0x2;
 const FLAG2_LARGE_EXTENT_COUNTS = 0x10;
 
@@ -61,6 +62,8 @@ export interface Inode {
   readonly realtime: boolean;
   /** It shares, or once shared, blocks with other files. */
   readonly reflinked: boolean;
+  /** Programs store to the medium itself, without the page cache between. */
+  readonly direct: boolean;
   readonly fork: Fork;
 }
 
@@ -72,6 +75,11 @@ export async function readInode(
 ): Promise<Inode> {
   const raw = Buffer.alloc(geometry.inodeSize);
   await volume.read(raw, inodeOffset(superblock, geometry, number));
+  return parseInode(superblock, raw, number);
+}
+
+/** Throws FormatError. */
+export function parseInode(superblock: Superblock, raw: Buffer, number: number): Inode {
   demandOwn(superblock, raw, number);
   const mode = raw.readUInt16BE(At.mode);
   const flags2 = superblock.version === 5 ? raw.readUInt32BE(At.flags2) : 0;
@@ -83,6 +91,7 @@ export async function readInode(
     size: readU64BE(raw, At.size),
     realtime: (raw.readUInt16BE(At.flags) & FLAG_REALTIME) !== 0,
     reflinked: (flags2 & FLAG2_REFLINK) !== 0,
+    direct: (flags2 & FLAG2_DAX) !== 0,
     fork: {
       format: FORK_FORMATS[raw.readUInt8(At.forkFormat)] ?? 'other',
       bytes: forkOf(superblock, raw, number),
@@ -104,7 +113,7 @@ function demandOwn({ version, metadataUuid }: Superblock, raw: Buffer, number: n
   if (!newest) return;
   if (!isSealed(raw, At.checksum)) throw new FormatError(`the checksum of inode ${number} is wrong`);
   const own =
-    readU64BE(raw, At.number) === number && raw.subarray(At.uuid, At.uuid + metadataUuid.length).equals(metadataUuid);
+    readU64BE(raw, At.number) === number && metadataUuid.compare(raw, At.uuid, At.uuid + metadataUuid.length) === 0;
   if (!own) throw new FormatError(`inode ${number} belongs elsewhere`);
 }
 

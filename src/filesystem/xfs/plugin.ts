@@ -8,6 +8,7 @@ import type { Source } from '../../source/types.js';
 import type { FilesystemInfo, FilesystemPlugin } from '../plugin.js';
 import { openMap } from './allocation-map.js';
 import { findFile, listFolder } from './find-file.js';
+import { recordsOf } from './records.js';
 import { stateOf } from './state.js';
 import { readSuperblock, type Superblock } from './superblock.js';
 import { tokenOf } from './token.js';
@@ -35,6 +36,10 @@ export const xfs: FilesystemPlugin = {
 
   async token(volume) {
     return tokenOf(volume, await demandSuperblock(volume));
+  },
+
+  async *records(volume) {
+    yield* recordsOf(volume, await demandSuperblock(volume));
   },
 
   async findFile(volume, _info, path) {

@@ -1,0 +1,153 @@
+// Which files of a volume are what they were when it was copied: their data need not be read.
+// Invariant: default-deny. Bytes count as unchanged only if their record is known from the last commit and the same now,
+// and if nothing that changed, is new or is gone claims them too.
+
+import { isUnknown } from '../base/digest.js';
+import { FormatError } from '../base/u64.js';
+import type { FileRecord, FilesystemInfo, FilesystemPlugin, RecordGroup } from '../filesystem/plugin.js';
+import type { Grid } from '../map/block-map.js';
+import type { Extent } from '../map/extent.js';
+import { Proof } from '../map/proof.js';
+import type { Source } from '../source/types.js';
+import {
+  type CataloguedGroup,
+  type CataloguedRecord,
+  type CatalogueReader,
+  type CatalogueWriter,
+  openCatalogue,
+  UNKNOWN_DIGEST,
+} from '../state/catalogue.js';
+import { CatalogueDamaged } from '../state/catalogue-chunks.js';
+import { looksLikeSwap } from './swap-content.js';
+
+/** Another write may bear the same stamp as one of the last moments before reading began. */
+const RACY_MS = 2000;
+
+export interface ChangeOptions {
+  readonly volume: Source;
+  readonly plugin: FilesystemPlugin;
+  readonly info: FilesystemInfo;
+  readonly grid: Grid;
+  /** The catalogue of the last commit; undefined: nothing is proved. */
+  readonly base: string | undefined;
+  /** Gets the records of now. Whoever made it abandons it if this throws. */
+  readonly writer: CatalogueWriter;
+  /** When reading began, ms since 1970. */
+  readonly startedAt: number;
+  /** Where the target gets something else than the source's bytes in this run. */
+  readonly altered: readonly Extent[];
+}
+
+/** Throws FormatError if the file system contradicts itself, or the catalogue turns out to be damaged. */
+export async function findUnchanged(options: ChangeOptions): Promise<Proof> {
+  let reader: CatalogueReader | undefined;
+  try {
+    reader = options.base === undefined ? undefined : openCatalogue(options.base);
+    return await new Comparison(options, reader).run();
+  } catch (error) {
+    if (error instanceof CatalogueDamaged) throw new FormatError(error.message, { cause: error });
+    throw error;
+  } finally {
+    reader?.close();
+  }
+}
+
+class Comparison {
+  readonly #options: ChangeOptions;
+  readonly #proof: Proof;
+  readonly #base: Base | undefined;
+
+  constructor(options: ChangeOptions, reader: CatalogueReader | undefined) {
+    this.#options = options;
+    this.#proof = new Proof(options.grid, options.info.blockSize);
+    this.#base = reader && new Base(reader, this.#proof);
+    for (const extent of options.altered) this.#proof.spoil(extent);
+  }
+
+  async run(): Promise<Proof> {
+    const { volume, plugin, info, writer } = this.#options;
+    if (!plugin.records) throw new FormatError(`${plugin.name} has no records`);
+    for await (const group of plugin.records(volume, info)) {
+      const former = this.#base?.take(group.id);
+      if (former?.hasDigest(group.digest)) {
+        writer.appendCopy(former);
+        this.#proveAll(former);
+      } else {
+        await this.#compare(group, former);
+      }
+    }
+    this.#base?.spoilRest();
+    return this.#proof;
+  }
+
+  #proveAll(group: CataloguedGroup): void {
+    for (const { digest, extents } of group.records()) this.#settle(extents, !isUnknown(digest, 0));
+  }
+
+  async #compare(group: RecordGroup, former: CataloguedGroup | undefined): Promise<void> {
+    const { writer, startedAt } = this.#options;
+    const { id } = group;
+    const digest = Buffer.from(group.digest); // plugins may use their buffers again
+    const { records, complete } = await group.read();
+    const known = new Map([...(former?.records() ?? [])].map((each) => [each.id, each]));
+    const saved: CataloguedRecord[] = [];
+    let settled = complete;
+    for (const record of records) {
+      const isSame = known.get(record.id)?.digest.equals(record.digest) ?? false;
+      if (isSame) known.delete(record.id);
+      this.#settle(record.extents, isSame);
+      const isRacy = record.changedAt >= startedAt - RACY_MS;
+      if (isRacy && Number.isFinite(record.changedAt)) settled = false;
+      saved.push({
+        id: record.id,
+        digest: isSame || !(isRacy || (await this.#isSwap(record))) ? Buffer.from(record.digest) : UNKNOWN_DIGEST,
+        extents: record.extents,
+      });
+    }
+    for (const { extents } of known.values()) this.#settle(extents, false);
+    writer.append({ id, digest: settled ? digest : UNKNOWN_DIGEST, records: saved });
+  }
+
+  #isSwap(record: FileRecord): Promise<boolean> {
+    return looksLikeSwap(this.#options.volume, record);
+  }
+
+  #settle(extents: readonly Extent[], isSame: boolean): void {
+    for (const extent of extents) {
+      if (isSame) this.#proof.prove(extent);
+      else this.#proof.spoil(extent);
+    }
+  }
+}
+
+/** The records of the last commit, walked in the order of ids beside those of now. */
+class Base {
+  readonly #reader: CatalogueReader;
+  readonly #proof: Proof;
+  #next: CataloguedGroup | undefined;
+
+  constructor(reader: CatalogueReader, proof: Proof) {
+    this.#reader = reader;
+    this.#proof = proof;
+    this.#next = reader.next();
+    for (const extent of reader.altered) proof.spoil(extent);
+  }
+
+  /** The group of that id, if there was one. The groups before it are gone: what was theirs is read. */
+  take(id: number): CataloguedGroup | undefined {
+    while (this.#next && this.#next.id < id) this.#spoilNext();
+    if (this.#next?.id !== id) return undefined;
+    const found = this.#next;
+    this.#next = this.#reader.next();
+    return found;
+  }
+
+  spoilRest(): void {
+    while (this.#next) this.#spoilNext();
+  }
+
+  #spoilNext(): void {
+    for (const { extents } of this.#next?.records() ?? []) for (const extent of extents) this.#proof.spoil(extent);
+    this.#next = this.#reader.next();
+  }
+}

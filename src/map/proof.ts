@@ -1,0 +1,162 @@
+// Which bytes of a volume are proved to be what they were when they were copied last: they need not be read again.
+// Invariant: default-deny. A block counts as proved only if each of its used bytes was proved and none was spoiled; what
+// does not fit into the memory kept for it is not proved.
+
+import type { Bytes } from '../base/units.js';
+import { blockCount, type Grid, PAGE_DIGESTS, pageExtent, pageLength } from './block-map.js';
+import { type Extent, extentEnd, intersect, normalise } from './extent.js';
+
+/** Pages of which only parts are proved: 64 MiB of bits at 4 KiB a unit. Beyond that, parts of pages are read. */
+const MOST_PARTIAL = 2 ** 17;
+
+/** All of the page. */
+const WHOLE: unique symbol = Symbol('whole');
+
+/** The blocks [first, end) of a page. */
+export interface ProvedRun {
+  readonly first: number;
+  readonly end: number;
+}
+
+export class Proof {
+  readonly #grid: Grid;
+  readonly #unit: Bytes;
+  readonly #unitsPerPage: number;
+  readonly #pages = new Map<number, Uint8Array | typeof WHOLE>();
+  #partial = 0;
+  #everything = false;
+  /** A bit for each block. */
+  readonly #spoiled: Uint8Array;
+
+  /** `unit`: the file system's allocation unit; parts of units are never proved. */
+  constructor(grid: Grid, unit: Bytes) {
+    this.#grid = grid;
+    this.#unit = unitFor(grid, unit);
+    this.#unitsPerPage = pageLength(grid) / this.#unit;
+    this.#spoiled = new Uint8Array(Math.ceil(blockCount(grid) / 8));
+  }
+
+  /** The source is known to be untouched as a whole. */
+  proveEverything(): void {
+    this.#everything = true;
+  }
+
+  /** The source still holds what it held. */
+  prove({ offset, length }: Extent): void {
+    let unit = Math.ceil(offset / this.#unit);
+    const end = Math.floor((offset + length) / this.#unit);
+    while (unit < end) {
+      const page = Math.floor(unit / this.#unitsPerPage);
+      const start = page * this.#unitsPerPage;
+      const until = Math.min(end, start + this.#unitsPerPage);
+      this.#provePart(page, unit - start, until - start);
+      unit = until;
+    }
+  }
+
+  #provePart(page: number, first: number, end: number): void {
+    const known = this.#pages.get(page);
+    if (known === WHOLE) return;
+    if (first === 0 && end === this.#unitsPerPage) {
+      if (known) this.#partial -= 1;
+      this.#pages.set(page, WHOLE);
+      return;
+    }
+    if (!known && this.#partial >= MOST_PARTIAL) return;
+    const bits = known ?? new Uint8Array(this.#unitsPerPage / 8);
+    if (!known) {
+      this.#partial += 1;
+      this.#pages.set(page, bits);
+    }
+    setBits(bits, first, end);
+    if (end === this.#unitsPerPage && bits.every((byte) => byte === 0xff)) {
+      this.#partial -= 1;
+      this.#pages.set(page, WHOLE);
+    }
+  }
+
+  /** Blocks that touch `extent` are read, whatever else is known of them. */
+  spoil(extent: Extent): void {
+    const { size, blockSize } = this.#grid;
+    const inside = intersect(extent, { offset: 0, length: size });
+    if (inside) setBits(this.#spoiled, Math.floor(inside.offset / blockSize), Math.ceil(extentEnd(inside) / blockSize));
+  }
+
+  /** Blocks of a page all of whose used bytes are proved; `used` lies in the page. Blocks without any are not among them. */
+  provedBlocks(page: number, used: readonly Extent[]): ProvedRun[] {
+    const bits = this.#everything ? WHOLE : this.#pages.get(page);
+    if (bits === undefined) return [];
+    const { blockSize } = this.#grid;
+    const { offset } = pageExtent(this.#grid, page);
+    const touched = new Uint8Array(PAGE_DIGESTS);
+    const refused = new Uint8Array(PAGE_DIGESTS);
+    for (const extent of used) {
+      const first = Math.floor((extent.offset - offset) / blockSize);
+      const last = Math.ceil((extentEnd(extent) - offset) / blockSize);
+      touched.fill(1, first, last);
+      if (bits !== WHOLE) this.#refuse(refused, bits, { offset: extent.offset - offset, length: extent.length });
+    }
+    const firstBlock = page * PAGE_DIGESTS;
+    const runs: ProvedRun[] = [];
+    for (let block = 0; block < PAGE_DIGESTS; block += 1) {
+      const isProved = touched[block] === 1 && refused[block] === 0 && !hasBit(this.#spoiled, firstBlock + block);
+      if (!isProved) continue;
+      const last = runs.at(-1);
+      if (last?.end === block) runs[runs.length - 1] = { first: last.first, end: block + 1 };
+      else runs.push({ first: block, end: block + 1 });
+    }
+    return runs;
+  }
+
+  /** The units that meet the extent and are not proved, clipped to it; for people who want to know what changed. */
+  unprovedIn(extent: Extent): Extent[] {
+    const found: Extent[] = [];
+    const end = Math.ceil(extentEnd(extent) / this.#unit);
+    for (let unit = Math.floor(extent.offset / this.#unit); unit < end; unit += 1) {
+      const part = intersect({ offset: unit * this.#unit, length: this.#unit }, extent);
+      if (part && !this.#isProved(unit)) found.push(part);
+    }
+    return normalise(found);
+  }
+
+  #isProved(unit: number): boolean {
+    const bits = this.#everything ? WHOLE : this.#pages.get(Math.floor(unit / this.#unitsPerPage));
+    return bits === WHOLE || (bits !== undefined && hasBit(bits, unit % this.#unitsPerPage));
+  }
+
+  /** Marks the blocks in which a unit that meets the extent is not proved; offsets are the page's. */
+  #refuse(refused: Uint8Array, bits: Uint8Array, extent: Extent): void {
+    const unitsPerBlock = this.#grid.blockSize / this.#unit;
+    const end = Math.ceil(extentEnd(extent) / this.#unit);
+    for (let unit = Math.floor(extent.offset / this.#unit); unit < end; unit += 1) {
+      if ((unit & 7) === 0 && unit + 8 <= end && bits[unit >> 3] === 0xff) unit += 7;
+      else if (!hasBit(bits, unit)) refused[Math.floor(unit / unitsPerBlock)] = 1;
+    }
+  }
+}
+
+/** At least eight units a page, and whole units a block: then blocks and bytes of bits fit together. */
+function unitFor({ blockSize }: Grid, unit: Bytes): Bytes {
+  const fits = unit > 0 && blockSize % unit === 0 && Number.isInteger(Math.log2(unit));
+  return fits ? Math.max(unit, 512) : blockSize;
+}
+
+function hasBit(bits: Uint8Array, index: number): boolean {
+  return ((bits[Math.floor(index / 8)] ?? 0) & (1 << (index % 8))) !== 0;
+}
+
+function setBits(bits: Uint8Array, first: number, end: number): void {
+  let index = first;
+  for (; index < end && index % 8 !== 0; index += 1) setBit(bits, index);
+  const whole = Math.floor((end - index) / 8);
+  if (whole > 0) {
+    bits.fill(0xff, index / 8, index / 8 + whole);
+    index += whole * 8;
+  }
+  for (; index < end; index += 1) setBit(bits, index);
+}
+
+function setBit(bits: Uint8Array, index: number): void {
+  const at = Math.floor(index / 8);
+  bits[at] = (bits[at] ?? 0) | (1 << (index % 8));
+}
