@@ -135,7 +135,10 @@ test(`${ROUNDS} rounds of work: what is left unread is what it was`, async () =>
       try {
         await round(life, index + 1);
       } catch (error) {
-        throw new Error(`round ${index} of the volume of seed ${seed}: ${String(error)}`, { cause: error });
+        throw new Error(
+          `round ${index} of the volume of seed ${seed}: ${error instanceof Error ? error.stack : error}`,
+          { cause: error },
+        );
       }
     }
     done.unread += life.unread;

@@ -63,12 +63,12 @@ export function fillUp(folder: string, random: Random): string {
   return path;
 }
 
-/** False if the disk is full. */
+/** False if the disk is full. The driver says EIO where there is no room for the run list either. */
 function wrote(fd: number, bytes: Buffer, at: number | null = null): boolean {
   try {
     return writeSync(fd, bytes, 0, bytes.length, at) === bytes.length;
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOSPC') return false;
+    if (error instanceof Error && 'code' in error && (error.code === 'ENOSPC' || error.code === 'EIO')) return false;
     throw error;
   }
 }

@@ -88,8 +88,11 @@ class GroupReader {
   #provable({ named, alwaysRead, changedAt, streams }: Gathered): Extent[] {
     if (!named || alwaysRead || changedAt === undefined) return [];
     const { clusterSize } = this.#surroundings.boot;
-    return streams.flatMap(({ solid, size, clusters, extents }) =>
-      solid && size !== undefined && size <= clusters * clusterSize ? extents : [],
-    );
+    const provable: Extent[] = [];
+    for (const { solid, size, clusters, extents } of streams) {
+      if (!solid || size === undefined || size > clusters * clusterSize) continue;
+      for (const extent of extents) provable.push(extent);
+    }
+    return provable;
   }
 }
