@@ -10,8 +10,6 @@ import { filesystemOf, filesystemsBelow, type MountedFilesystem, mountsOf, swaps
 import { makeBtrfs, mounted } from '../support/btrfs-image.js';
 import { type LiveDisk, withLiveDisk, withSafety } from '../support/live-disk.js';
 import { HAS_LOOP, withExt4Mounted, withLoopDevice } from '../support/loop.js';
-import { withNtfsMounted } from '../support/ntfs-mount.js';
-import { makeNtfs } from '../support/ntfs-volume.js';
 import { run, tryRun } from '../support/run.js';
 import { emptyFile } from '../support/sample-disk.js';
 import { scratchFolder } from '../support/scratch.js';
@@ -146,32 +144,6 @@ rooted('what is mounted in another name space only is named without a mount poin
     );
     assert.is(error, 'filesystem.mount-out-of-reach');
   });
-});
-
-rooted('file systems of FUSE are found by device and by file, and cannot be frozen', async () => {
-  const image = path('fuse.img');
-  makeNtfs(image, { size: 20 * MiB, clusterSize: 4096 });
-  const demand = (asked: string, folder: string): void => {
-    const found = mountsOf(asked);
-    assert.equal(
-      found.map(({ points }) => points),
-      [[folder]],
-    );
-    assert.match(found[0]?.type ?? '', /^fuse/);
-    const ice = freezer(found);
-    assert.equal(ice.cannotFreeze, found);
-    ice.freeze();
-    assert.equal(ice.thaw(), []);
-    ice.close();
-  };
-  await withNtfsMounted(image, (folder) => demand(image, folder));
-  const loop = run('losetup', ['-f', '--show', image]).trim();
-  try {
-    const throughDevice = (folder: string): void => [loop, image].forEach((asked) => void demand(asked, folder));
-    await withNtfsMounted(image, throughDevice, { device: loop });
-  } finally {
-    run('losetup', ['-d', loop]);
-  }
 });
 
 rooted('which file system holds a file, also one that is not there yet', () =>

@@ -52,7 +52,7 @@ export async function withLiveDisk(folder: string, body: (disk: LiveDisk) => Pro
     for (const part of parts) {
       mkdirSync(part.point);
       run('mount', ['-t', part.type, part.loop, part.point]);
-      undo.push(() => run('umount', [part.point]));
+      undo.push(() => unmount(part.point));
     }
     await withSafety(
       parts.map((part) => part.point),
@@ -62,6 +62,15 @@ export async function withLiveDisk(folder: string, body: (disk: LiveDisk) => Pro
     for (const step of undo.reverse()) step();
     rmSync(join(folder, 'live'), { recursive: true, force: true });
   }
+}
+
+/** A mount name space that another test made meanwhile may hold a copy of a mount inside for a moment. */
+function unmount(point: string): void {
+  for (let tries = 0; tries < 100; tries += 1) {
+    if (tryRun('umount', [point]).status === 0) return;
+    run('sleep', ['0.1']);
+  }
+  run('umount', [point]);
 }
 
 /** Thaws at the end of `body`, and in any case after a time, from a process that outlives this one. */
