@@ -66,6 +66,16 @@ function copyImage(from: string, to: string): void {
   run('cp', ['--sparse=always', '--reflink=never', from, to]);
 }
 
+/** Frozen: as a run finds a mounted file system. */
+function copyFrozen(folder: string, image: string, to: string): void {
+  run('fsfreeze', ['--freeze', folder]);
+  try {
+    copyImage(image, to);
+  } finally {
+    run('fsfreeze', ['--unfreeze', folder]);
+  }
+}
+
 /** Tells how many bytes would not be read. */
 async function compared(then: Moment, now: Moment): Promise<number> {
   const [before, after] = [fileSource(then.image), fileSource(now.image)];
@@ -103,6 +113,8 @@ class History {
 
   async round(number: number): Promise<void> {
     const random = this.#random;
+    const copy = `${this.image}.${number}`;
+    const frozen = random.chance(0.3);
     mountedXfs(
       this.image,
       (folder) => {
@@ -110,11 +122,11 @@ class History {
         if (random.chance(0.5)) writeInTree(folder, random);
         // Reads change access times, and must not change digests.
         if (random.chance(0.5)) run('sh', ['-c', 'cat "$1"/still/* > /dev/null', 'sh', folder]);
+        if (frozen) copyFrozen(folder, this.image, copy);
       },
       random.pick(MOUNTS),
     );
-    const copy = `${this.image}.${number}`;
-    copyImage(this.image, copy);
+    if (!frozen) copyImage(this.image, copy);
     const now = await momentOf(copy);
     for (const then of this.#moments) {
       const unread = await compared(then, now);
