@@ -40,6 +40,7 @@ export function markHoled(digests: Uint8Array, offset: number): void {
 
 /** True if the 16 bytes at `offset` say that the block was written with holes: known to be ours, but no digest. */
 export function isHoled(digests: Uint8Array, offset: number): boolean {
+  if (digests[offset] !== HOLED[0]) return false; // asked of every block
   return HOLED.equals(digests.subarray(offset, offset + DIGEST_LENGTH));
 }
 

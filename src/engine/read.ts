@@ -11,6 +11,9 @@ import type { Tally } from './tally.js';
 /** Free gaps up to this length between used bytes are read along: cheaper than another request to the device. */
 const READ_ALONG = 16 * KiB;
 
+/** A shorter run is read sooner than a file system tells where the holes of a file are. */
+const WORTH_ASKING = 256 * KiB;
+
 export interface Buffers {
   readonly source: Buffer;
   readonly target: Buffer;
@@ -79,7 +82,7 @@ export async function readRun({ source, buffers, tally }: StretchContext, run: E
     await source.read(buffers.source.subarray(offset - span.offset, offset - span.offset + length), offset);
     tally.add('sourceRead', length);
   };
-  if (!source.extents) return read(run);
+  if (!source.extents || run.length < WORTH_ASKING) return read(run);
   for await (const part of source.extents(run)) {
     if (part.kind === 'data') await read(part);
     else buffers.source.fill(0, part.offset - span.offset, extentEnd(part) - span.offset);

@@ -134,23 +134,21 @@ function isCopyKnown(known: Uint8Array, block: number): boolean {
   return !isUnknown(known, block * DIGEST_LENGTH) && !isHoled(known, block * DIGEST_LENGTH);
 }
 
-/** Used bytes of the blocks that need not be read. */
-export function provedBytes(stretch: Stretch): Bytes {
-  if (!stretch.proved) return 0;
-  const states = classify(stretch);
-  const runs = runsOf(states, PROVED, { first: 0, end: states.length }).map((run) => runExtent(stretch, run));
-  let total = 0;
-  for (const run of runs) for (const { length } of clip(stretch.used, run)) total += length;
-  return total;
-}
-
-/** True if nothing is left to do: every block is proved, or free and never written, or another step's. */
-export function settledByProof(stretch: Stretch): boolean {
+/** What a proof spares: used bytes of the blocks that need not be read, and whether anything is left to do at all. */
+export function spared(stretch: Stretch): { readonly bytes: Bytes; readonly isSettled: boolean } {
   const { known, proved, discardFree } = stretch;
-  if (!known || !proved || discardFree) return false;
-  return classify(stretch).every(
-    (state, block) => state === PROVED || state === HELD || (state === FREE && isUnknown(known, block * DIGEST_LENGTH)),
-  );
+  if (!known || !proved) return { bytes: 0, isSettled: false };
+  const states = classify(stretch);
+  let bytes = 0;
+  for (const run of runsOf(states, PROVED, { first: 0, end: states.length })) {
+    for (const { length } of clip(stretch.used, runExtent(stretch, run))) bytes += length;
+  }
+  let isSettled = !discardFree;
+  for (let block = 0; isSettled && block < states.length; block += 1) {
+    const isForgotten = states[block] === FREE && isUnknown(known, block * DIGEST_LENGTH);
+    isSettled = isForgotten || states[block] === PROVED || states[block] === HELD;
+  }
+  return { bytes, isSettled };
 }
 
 /** The runs of blocks in `state` among [first, end), ascending. */

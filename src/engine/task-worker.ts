@@ -6,11 +6,11 @@ import { toWire } from '../base/tool-error.js';
 import { openSource, openTarget } from '../source/open.js';
 import { readOnlyTarget } from '../source/read-only.js';
 import type { Source, SourceSpec, Target } from '../source/types.js';
-import type { WorkerAnswer, WorkerTask } from './executor.js';
 import { askPermission } from './permission.js';
 import { tallyOver } from './tally.js';
 import { perform } from './task.js';
 import { createBuffers } from './window.js';
+import type { WorkerAnswer, WorkerTask } from './worker-pool.js';
 
 const buffers = createBuffers();
 const sources = new Map<string, Source>();

@@ -9,7 +9,7 @@ import type { Proof } from '../map/proof.js';
 import { smallestUnit } from '../source/around.js';
 import type { Source, Target } from '../source/types.js';
 import type { Damage } from './damage.js';
-import { type Keep, provedBytes, type RescueOrder, type Stretch, settledByProof } from './stretch.js';
+import { type Keep, type RescueOrder, type Stretch, spared } from './stretch.js';
 import type { Tally } from './tally.js';
 import type { Task } from './task.js';
 import { WINDOW_LENGTH } from './window.js';
@@ -32,6 +32,8 @@ export interface VolumeCopy {
   readonly unknown: Stretch['unknown'];
   /** Free space is discarded although nothing is known of it: a first copy. */
   readonly discardFree: boolean;
+  /** The target holds all of it already, and that is known: nothing of it is looked at but what the commit writes. */
+  readonly isUntouched?: boolean;
   /** Blocks that need not be read, because the source still holds there what it held when they were copied. */
   readonly proof?: Proof | undefined;
   /** What to do where the source cannot be read; missing: the first unreadable sector ends the run. */
@@ -63,10 +65,10 @@ export async function* workItems(volume: VolumeCopy, sink: Stretch['sink']): Asy
     const known = volume.known ? await volume.map.readPage(page) : undefined;
     const proved = known && volume.proof?.provedBlocks(page, used);
     const stretch = stretchOf(volume, { page, used, sink, known, proved, rescue: firstOrder(volume) });
-    const unread = provedBytes(stretch);
-    volume.tally.add('done', unread);
-    volume.tally.add('skipped', unread);
-    if (!isKnownZero(stretch) && !settledByProof(stretch)) yield { page, task: { kind: 'stretch', stretch } };
+    const { bytes, isSettled } = spared(stretch);
+    volume.tally.add('done', bytes);
+    volume.tally.add('skipped', bytes);
+    if (!isSettled && !isKnownZero(stretch)) yield { page, task: { kind: 'stretch', stretch } };
   }
   const pages = Math.ceil(grid.size / pageLength(grid));
   if (volume.discardFree) yield* discards(volume, next, pages);

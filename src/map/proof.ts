@@ -24,7 +24,6 @@ export class Proof {
   readonly #unitsPerPage: number;
   readonly #pages = new Map<number, Uint8Array | typeof WHOLE>();
   #partial = 0;
-  #everything = false;
   /** A bit for each block. */
   readonly #spoiled: Uint8Array;
 
@@ -34,11 +33,6 @@ export class Proof {
     this.#unit = unitFor(grid, unit);
     this.#unitsPerPage = pageLength(grid) / this.#unit;
     this.#spoiled = new Uint8Array(Math.ceil(blockCount(grid) / 8));
-  }
-
-  /** The source is known to be untouched as a whole. */
-  proveEverything(): void {
-    this.#everything = true;
   }
 
   /** The source still holds what it held. */
@@ -84,7 +78,7 @@ export class Proof {
 
   /** Blocks of a page all of whose used bytes are proved; `used` lies in the page. Blocks without any are not among them. */
   provedBlocks(page: number, used: readonly Extent[]): ProvedRun[] {
-    const bits = this.#everything ? WHOLE : this.#pages.get(page);
+    const bits = this.#pages.get(page);
     if (bits === undefined) return [];
     const { blockSize } = this.#grid;
     const { offset } = pageExtent(this.#grid, page);
@@ -120,7 +114,7 @@ export class Proof {
   }
 
   #isProved(unit: number): boolean {
-    const bits = this.#everything ? WHOLE : this.#pages.get(Math.floor(unit / this.#unitsPerPage));
+    const bits = this.#pages.get(Math.floor(unit / this.#unitsPerPage));
     return bits === WHOLE || (bits !== undefined && hasBit(bits, unit % this.#unitsPerPage));
   }
 

@@ -2,7 +2,7 @@
 
 import type { Amounts, Report, VolumeAmounts } from '../base/report.js';
 import type { Bytes } from '../base/units.js';
-import type { Executor } from '../engine/executor.js';
+import type { Workers } from '../engine/workers.js';
 import type { Owner } from '../filesystem/plugin.js';
 import type { SourceEnd } from '../location/ends.js';
 import type { Extent } from '../map/extent.js';
@@ -230,5 +230,5 @@ export interface PreparedClone {
   /** Folder for what views change. */
   readonly scratch: string;
   /** Undefined for small sources. Whoever prepared it closes them. */
-  readonly workers: Executor | undefined;
+  readonly workers: Workers | undefined;
 }

@@ -9,7 +9,6 @@ import { everythingUsed, mapOfExtents } from '../map/allocation-map.js';
 import { BLOCK_SIZE } from '../map/block-map.js';
 import { type Extent, gaps, intersect, normalise } from '../map/extent.js';
 import { memoryBlockMap } from '../map/memory-block-map.js';
-import type { Proof } from '../map/proof.js';
 import { signaturePlaces } from '../map/signature-places.js';
 import type { PlannedVolume } from '../plan/clone-plan.js';
 import type { Piece } from '../plan/surroundings.js';
@@ -17,12 +16,12 @@ import type { Trust } from '../plan/trust.js';
 import { memoryTarget } from '../source/memory.js';
 import { sliceSource, sliceTarget } from '../source/slice.js';
 import type { PreparedClone } from './clone-types.js';
+import type { Detection } from './detection.js';
 import type { OpenedMap, Session } from './session.js';
 
 export interface BuildOptions {
   readonly session: Session;
-  /** In the plan's order; undefined: everything is read. */
-  readonly proofs: readonly (Proof | undefined)[];
+  readonly detection: Pick<Detection, 'proofs' | 'untouched'>;
   /** The same run went over the volumes before: its maps hold, whatever was known when it began. */
   readonly again?: boolean;
 }
@@ -33,7 +32,7 @@ const AGAIN = { known: true, unknown: 'write', discardFree: false } as const;
 export function buildVolumes(
   prepared: PreparedClone,
   target: TargetEnd,
-  { session, proofs, again = false }: BuildOptions,
+  { session, detection, again = false }: BuildOptions,
 ): PlacedVolume[] {
   const { layout, trust, armed } = prepared;
   const volumes = layout.volumes.map((planned, index): PlacedVolume => {
@@ -43,7 +42,8 @@ export function buildVolumes(
     const first = partitionVolume(prepared, { planned, opened, target });
     const volume = again ? { ...first, ...AGAIN } : first;
     const rescue = prepared.rescue && rescueOf(volume, session, { index, offset });
-    return { volume: { ...volume, rescue, proof: proofs[index] }, offset };
+    const isUntouched = planned.kept || detection.untouched[index] || false;
+    return { volume: { ...volume, rescue, isUntouched, proof: detection.proofs[index] }, offset };
   });
   const pieces = layout.pieces.map(
     (piece): PlacedVolume => ({ volume: pieceVolume(piece, target, armed), offset: piece.offset }),

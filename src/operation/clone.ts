@@ -6,7 +6,7 @@ import { emptyMedium } from '../base/errors/device.js';
 import { bootNeedsDisk } from '../base/errors/machine.js';
 import { notConfirmed } from '../base/errors/safety.js';
 import { contradictingOptions, diskAndPartition } from '../base/errors/usage.js';
-import { type Executor, workersFor } from '../engine/executor.js';
+import { type Workers, workersFor } from '../engine/workers.js';
 import {
   absentFile,
   createTargetFile,
@@ -43,7 +43,6 @@ export async function clone(options: CloneOptions): Promise<CloneResult> {
   leavesOut(options); // what was asked for must make sense, before anything is opened
   const source = parseLocation(options.source);
   cleanLeftovers(scratchFolder(options.scratch)); // of runs that were killed
-  // Threads take a moment to start, and it passes while both ends are looked at.
   const workers = options.dryRun ? undefined : workersFor(expectedSize(source.path));
   let result: CloneResult;
   try {
@@ -70,7 +69,7 @@ async function withProof(result: CloneResult, options: CloneOptions): Promise<Cl
 async function cloneFrom(
   sourcePlace: Place,
   options: CloneOptions,
-  workers: Executor | undefined,
+  workers: Workers | undefined,
 ): Promise<CloneResult> {
   const targetPlace = await resolveTarget(options.target);
   if (options.proveBoot && sourcePlace.scope === 'volume') throw bootNeedsDisk(options.target);
@@ -107,7 +106,7 @@ interface Opened {
   /** Of a source in use. */
   readonly live: LiveSource | undefined;
   readonly targetPlace: Place | undefined;
-  readonly workers: Executor | undefined;
+  readonly workers: Workers | undefined;
 }
 
 async function cloneOpened(
@@ -143,6 +142,7 @@ function openTarget(
 async function planAndRun(options: CloneOptions, looked: Looked): Promise<CloneResult> {
   const { source, target } = looked;
   const histories = historiesOf(target);
+  if (histories.lineages.length === 0) looked.workers?.start(); // a first copy needs them in any case
   const { prepared, content } = await prepareClone(options, looked, histories);
   const standby = isOurStandby({ source: source.identity, content, ...histories });
   const plan = describePlan(prepared, { target, content, standby });

@@ -79,8 +79,7 @@ class Passes {
         ...prepared.layout,
         volumes: prepared.layout.volumes.map((volume, index) => this.#patient(volume, index)),
       };
-      const { proofs } = detection;
-      const placed = buildVolumes({ ...prepared, layout }, target, { session, proofs, again: pass > 1 });
+      const placed = buildVolumes({ ...prepared, layout }, target, { session, detection, again: pass > 1 });
       session.useVolumes(placed);
       if (pass === 1) await session.arm();
       const message = `copying while the source is in use, pass ${pass}`;
@@ -123,7 +122,7 @@ class Passes {
     };
     const detection = await detectChanges({ ...(await this.#detectOptions(prepared, startedAt)), openFile });
     try {
-      const placed = buildVolumes(prepared, target, { session, proofs: detection.proofs, again: true }).map((each) =>
+      const placed = buildVolumes(prepared, target, { session, detection, again: true }).map((each) =>
         withBuffer(each, buffers),
       );
       session.useVolumes(placed);

@@ -11,19 +11,21 @@ import type { PlannedVolume } from '../plan/clone-plan.js';
 import { ChangeCollector } from './changes.js';
 import type { PreparedClone } from './clone-types.js';
 import { buildVolumes } from './clone-volumes.js';
-import { type Detection, detectChanges, formersOf } from './detection.js';
-import { changesOf, heldWitnesses, readSourceState, witnessPlaces } from './evidence.js';
+import { type Detection, detectChanges, type FormerState, formersOf } from './detection.js';
+import { changesOf, heldWitnesses, readSourceState, type SourceState, witnessPlaces } from './evidence.js';
 import { type Counted, reportProgress } from './progress.js';
 import type { Copied, Run } from './run.js';
 
 /** Throws ToolError: of a medium, `interrupted`, or because the source changed. */
 export async function copySource(run: Run): Promise<Copied> {
   const { prepared, session, before } = run;
+  const formers = formersOf(session);
+  if (!isAllUntouched(formers, before)) prepared.workers?.start(); // they start while records are read
   const startedAt = Date.now();
   const detection = await detectChanges({
     prepared,
     session,
-    formers: formersOf(session),
+    formers,
     tokens: before.tokens,
     startedAt,
   });
@@ -34,9 +36,13 @@ export async function copySource(run: Run): Promise<Copied> {
   }
 }
 
+function isAllUntouched(formers: readonly FormerState[], { tokens }: SourceState): boolean {
+  return formers.every(({ token }, index) => token !== undefined && token === tokens[index]);
+}
+
 async function copyDetected(run: Run, detection: Detection): Promise<Copied> {
   const { prepared, before, target, options, session, rescue } = run;
-  const placed = buildVolumes(prepared, target, { session, proofs: detection.proofs });
+  const placed = buildVolumes(prepared, target, { session, detection });
   session.useVolumes(placed);
   rescue?.useVolumes(placed);
 
@@ -79,7 +85,8 @@ export async function copyVolumes(
   changes: ChangeCollector | undefined,
 ): Promise<void> {
   if (options.signal.aborted) throw interrupted();
-  const placed = all.filter((_, index) => !prepared.layout.volumes[index]?.kept);
+  const placed = all.filter(({ volume }) => !volume.isUntouched);
+  countUntouched(all, prepared);
   // A first copy writes everything: arming at once spares every worker the question.
   if (placed.some(({ volume }) => volume.unknown === 'write' && volume.discardFree)) await session.arm();
   const ledger = createLedger({ target: target.medium, arm: () => session.arm() });
@@ -95,6 +102,16 @@ export async function copyVolumes(
       ...(changes ? { onDiffering: (volume, offsets) => changes.note(volume, offsets) } : {}),
     },
   );
+}
+
+/** What stays as it is counts as dealt with; nothing was promised of what is kept. */
+function countUntouched(placed: readonly PlacedVolume[], { layout }: PreparedClone): void {
+  for (const [index, { volume }] of placed.entries()) {
+    const planned = layout.volumes[index];
+    if (!volume.isUntouched || !planned || planned.kept) continue;
+    volume.tally.add('done', planned.used);
+    volume.tally.add('skipped', planned.used);
+  }
 }
 
 export function countedOf({ layout }: PreparedClone, placed: readonly PlacedVolume[]): Counted[] {

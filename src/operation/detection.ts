@@ -7,7 +7,7 @@ import type { Bytes } from '../base/units.js';
 import { findUnchanged } from '../detect/changes.js';
 import type { Grid } from '../map/block-map.js';
 import { type Extent, normalise } from '../map/extent.js';
-import { Proof } from '../map/proof.js';
+import type { Proof } from '../map/proof.js';
 import type { PlannedVolume } from '../plan/clone-plan.js';
 import { filesystemId, hasRecords } from '../plan/rapid.js';
 import { alteredBy } from '../source/altered.js';
@@ -22,6 +22,8 @@ import type { Session } from './session.js';
 export interface Detection {
   /** In the plan's order; undefined: everything is read. */
   readonly proofs: readonly (Proof | undefined)[];
+  /** Volumes that are what they were as a whole: nothing of them is even looked at. */
+  readonly untouched: readonly boolean[];
   /** Resolves to the names of the catalogues for the record, when they are durable. */
   readonly finish: () => Promise<readonly (string | undefined)[]>;
   /** Why a volume is read whole after all. */
@@ -31,6 +33,7 @@ export interface Detection {
 }
 
 interface Found {
+  readonly isUntouched?: boolean;
   readonly proof?: Proof | undefined;
   readonly catalogue?: string | undefined;
   readonly note?: string;
@@ -74,20 +77,32 @@ export async function detectChanges(options: DetectOptions): Promise<Detection> 
   const settled = async (): Promise<void> => void (await Promise.allSettled(found));
   const notes: string[] = [];
   const proofs: (Proof | undefined)[] = [];
+  const untouched: boolean[] = [];
   try {
     for (const [index, planned] of options.prepared.layout.volumes.entries()) {
       const work = detectIn(options, planned, index);
       work.catch(() => {}); // whoever waits for it is told
       found.push(work);
-      const { proof, note } = options.formers[index]?.catalogue === undefined ? NOTHING : await work;
+      const {
+        proof,
+        isUntouched = false,
+        note,
+      } = options.formers[index]?.catalogue === undefined ? NOTHING : await work;
       proofs.push(proof);
+      untouched.push(isUntouched);
       if (note) notes.push(note);
     }
   } catch (error) {
     await settled();
     throw error;
   }
-  return { proofs, notes, settled, finish: async () => (await Promise.all(found)).map(({ catalogue }) => catalogue) };
+  return {
+    proofs,
+    untouched,
+    notes,
+    settled,
+    finish: async () => (await Promise.all(found)).map(({ catalogue }) => catalogue),
+  };
 }
 
 const NOTHING: Found = {};
@@ -102,10 +117,7 @@ async function detectIn(options: DetectOptions, planned: PlannedVolume, index: n
   const base = catalogue === undefined ? undefined : join(folder, catalogue);
   const altered = alteredIn(planned);
   if (base !== undefined && token !== undefined && token === tokens[index] && isSameAltered(base, altered)) {
-    const proof = new Proof(map.grid, map.grid.blockSize);
-    proof.proveEverything();
-    for (const extent of altered) proof.spoil(extent);
-    return { proof, catalogue };
+    return { isUntouched: true, catalogue };
   }
   return compareRecords(planned, { ...options, grid: map.grid, folder, base, altered });
 }

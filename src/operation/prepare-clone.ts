@@ -2,7 +2,7 @@
 // Invariant: both ends are only read.
 
 import { contradictingOptions } from '../base/errors/usage.js';
-import type { Executor } from '../engine/executor.js';
+import type { Workers } from '../engine/workers.js';
 import { type SourceEnd, sectorSizeOf, type TargetEnd } from '../location/ends.js';
 import type { Extent } from '../map/extent.js';
 import { type CopyLayout, planLayout } from '../plan/clone-plan.js';
@@ -31,7 +31,7 @@ export interface Looked {
   readonly sourceWritten: string;
   readonly target: SourceEnd | TargetEnd;
   readonly live: LiveSource | undefined;
-  readonly workers: Executor | undefined;
+  readonly workers: Workers | undefined;
 }
 
 /** Decides everything, and refuses what must not be. */

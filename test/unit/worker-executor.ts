@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { MiB } from '../../src/base/units.js';
-import { workerExecutor } from '../../src/engine/executor.js';
+import { workerExecutor } from '../../src/engine/workers.js';
 import { createTally } from '../../src/engine/tally.js';
 import type { Task } from '../../src/engine/task.js';
 import { openDiskSource, openDiskTarget } from '../../src/source/disk.js';
