@@ -2,7 +2,6 @@
 // Invariant: default-deny. Bytes count as unchanged only if their record is known from the last commit and the same now,
 // and if nothing that changed, is new or is gone claims them too.
 
-import { isUnknown } from '../base/digest.js';
 import { FormatError } from '../base/u64.js';
 import type { FileRecord, FilesystemInfo, FilesystemPlugin, RecordGroup } from '../filesystem/plugin.js';
 import type { Grid } from '../map/block-map.js';
@@ -61,7 +60,7 @@ class Comparison {
     this.#options = options;
     this.#proof = new Proof(options.grid, options.info.blockSize);
     this.#base = reader && new Base(reader, this.#proof);
-    for (const extent of options.altered) this.#proof.spoil(extent);
+    for (const { offset, length } of options.altered) this.#proof.spoil(offset, length);
   }
 
   async run(): Promise<Proof> {
@@ -81,7 +80,10 @@ class Comparison {
   }
 
   #proveAll(group: CataloguedGroup): void {
-    for (const { digest, extents } of group.records()) this.#settle(extents, !isUnknown(digest, 0));
+    group.forEachExtent((isKnown, offset, length) => {
+      if (isKnown) this.#proof.prove(offset, length);
+      else this.#proof.spoil(offset, length);
+    });
   }
 
   async #compare(group: RecordGroup, former: CataloguedGroup | undefined): Promise<void> {
@@ -89,34 +91,57 @@ class Comparison {
     const { id } = group;
     const digest = Buffer.from(group.digest); // plugins may use their buffers again
     const { records, complete } = await group.read();
-    const known = new Map([...(former?.records() ?? [])].map((each) => [each.id, each]));
+    const known = new FormerRecords(former, this.#proof);
     const saved: CataloguedRecord[] = [];
     let settled = complete;
     for (const record of records) {
-      const isSame = known.get(record.id)?.digest.equals(record.digest) ?? false;
-      if (isSame) known.delete(record.id);
-      this.#settle(record.extents, isSame);
+      const isSame = known.has(record);
+      for (const { offset, length } of record.extents) {
+        if (isSame) this.#proof.prove(offset, length);
+        else this.#proof.spoil(offset, length);
+      }
       const isRacy = record.changedAt >= startedAt - RACY_MS;
       if (isRacy && Number.isFinite(record.changedAt)) settled = false;
-      saved.push({
-        id: record.id,
-        digest: isSame || !(isRacy || (await this.#isSwap(record))) ? Buffer.from(record.digest) : UNKNOWN_DIGEST,
-        extents: record.extents,
-      });
+      const isUnknown = !isSame && (isRacy || (await looksLikeSwap(this.#options.volume, record)));
+      saved.push({ ...record, digest: isUnknown ? UNKNOWN_DIGEST : Buffer.from(record.digest) });
     }
-    for (const { extents } of known.values()) this.#settle(extents, false);
+    known.spoilRest();
     writer.append({ id, digest: settled ? digest : UNKNOWN_DIGEST, records: saved });
   }
+}
 
-  #isSwap(record: FileRecord): Promise<boolean> {
-    return looksLikeSwap(this.#options.volume, record);
+/** The records that a group had, walked beside those of now; what is gone or differs is spoiled on the way. */
+class FormerRecords {
+  readonly #records: Iterator<CataloguedRecord>;
+  readonly #proof: Proof;
+  #next: CataloguedRecord | undefined;
+
+  constructor(group: CataloguedGroup | undefined, proof: Proof) {
+    this.#records = (group?.records() ?? [])[Symbol.iterator]();
+    this.#proof = proof;
+    this.#advance();
   }
 
-  #settle(extents: readonly Extent[], isSame: boolean): void {
-    for (const extent of extents) {
-      if (isSame) this.#proof.prove(extent);
-      else this.#proof.spoil(extent);
-    }
+  /** True if this very record was there. Asked in the order of ids. */
+  has({ id, digest }: FileRecord): boolean {
+    while (this.#next && this.#next.id < id) this.#spoilNext();
+    if (this.#next?.id !== id || !this.#next.digest.equals(digest)) return false;
+    this.#advance();
+    return true;
+  }
+
+  spoilRest(): void {
+    while (this.#next) this.#spoilNext();
+  }
+
+  #spoilNext(): void {
+    for (const { offset, length } of this.#next?.extents ?? []) this.#proof.spoil(offset, length);
+    this.#advance();
+  }
+
+  #advance(): void {
+    const { value, done } = this.#records.next();
+    this.#next = done ? undefined : value;
   }
 }
 
@@ -130,7 +155,7 @@ class Base {
     this.#reader = reader;
     this.#proof = proof;
     this.#next = reader.next();
-    for (const extent of reader.altered) proof.spoil(extent);
+    for (const { offset, length } of reader.altered) proof.spoil(offset, length);
   }
 
   /** The group of that id, if there was one. The groups before it are gone: what was theirs is read. */
@@ -147,7 +172,7 @@ class Base {
   }
 
   #spoilNext(): void {
-    for (const { extents } of this.#next?.records() ?? []) for (const extent of extents) this.#proof.spoil(extent);
+    this.#next?.forEachExtent((_, offset, length) => this.#proof.spoil(offset, length));
     this.#next = this.#reader.next();
   }
 }

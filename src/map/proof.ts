@@ -36,7 +36,7 @@ export class Proof {
   }
 
   /** The source still holds what it held. */
-  prove({ offset, length }: Extent): void {
+  prove(offset: Bytes, length: Bytes): void {
     let unit = Math.ceil(offset / this.#unit);
     const end = Math.floor((offset + length) / this.#unit);
     while (unit < end) {
@@ -69,11 +69,11 @@ export class Proof {
     }
   }
 
-  /** Blocks that touch `extent` are read, whatever else is known of them. */
-  spoil(extent: Extent): void {
+  /** Blocks that touch the stretch are read, whatever else is known of them. */
+  spoil(offset: Bytes, length: Bytes): void {
     const { size, blockSize } = this.#grid;
-    const inside = intersect(extent, { offset: 0, length: size });
-    if (inside) setBits(this.#spoiled, Math.floor(inside.offset / blockSize), Math.ceil(extentEnd(inside) / blockSize));
+    const end = Math.min(offset + length, size);
+    if (end > offset) setBits(this.#spoiled, Math.floor(offset / blockSize), Math.ceil(end / blockSize));
   }
 
   /** Blocks of a page all of whose used bytes are proved; `used` lies in the page. Blocks without any are not among them. */

@@ -136,6 +136,21 @@ export class CataloguedGroup {
     return digest.compare(this.bytes, GroupAt.digest, GroupAt.digest + DIGEST_LENGTH) === 0;
   }
 
+  /** All extents, and whether the record of each is known: for groups that are taken over as they are, nearly all. */
+  forEachExtent(act: (isKnown: boolean, offset: Bytes, length: Bytes) => void): void {
+    const { bytes } = this;
+    const end = GROUP_HEAD + bytes.readUInt32LE(GroupAt.records) * RECORD_LENGTH;
+    let extentAt = end;
+    for (let at = GROUP_HEAD; at < end; at += RECORD_LENGTH) {
+      const isKnown = !isUnknown(bytes, at + RecordAt.digest);
+      for (let left = bytes.readUInt32LE(at + RecordAt.extents); left > 0; left -= 1) {
+        act(isKnown, bytes.readDoubleLE(extentAt), bytes.readDoubleLE(extentAt + 8));
+        extentAt += EXTENT_LENGTH;
+      }
+    }
+  }
+
+  /** Ascending by id. */
   *records(): Generator<CataloguedRecord> {
     const { bytes } = this;
     const count = bytes.readUInt32LE(GroupAt.records);
