@@ -4,7 +4,9 @@
 import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
+  closeSync,
   mkdirSync,
+  openSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -12,6 +14,7 @@ import {
   symlinkSync,
   utimesSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'uvu';
@@ -21,7 +24,7 @@ import { KiB, MiB } from '../../src/base/units.js';
 import { ext4 } from '../../src/filesystem/ext4/plugin.js';
 import { type Extent, normalise } from '../../src/map/extent.js';
 import { bootFolder } from '../support/ext4-boot-folder.js';
-import { makeImage, mounted, patchSuperblock, withVolume } from '../support/ext4-image.js';
+import { makeImage, mounted, patch, patchSuperblock, withVolume } from '../support/ext4-image.js';
 import { fileSource } from '../support/file-source.js';
 import { randomFrom, SEED } from '../support/random.js';
 import { type Scan, scanRecords } from '../support/record-scan.js';
@@ -161,6 +164,30 @@ test('small files of boot loaders have no record, wherever the boot folder is', 
   });
   const linked = await scanOf();
   assert.equal([...linked.records.keys()], [made.kernel]); // the only one that is long
+});
+
+test('blocks of a tree count as much as the inode', async () => {
+  for (const [options, field] of [
+    [['-t', 'ext4', '-b', '1024', '-O', '^metadata_csum'], /\(ETB0\):(\d+)/],
+    [['-t', 'ext2', '-b', '1024'], /\(DIND\):(\d+)/],
+  ] as const) {
+    makeImage(image, 32 * MiB, options);
+    const id = mounted(image, (folder) => {
+      const path = join(folder, 'scattered');
+      const fd = openSync(path, 'w');
+      for (let block = 0; block < 300; block += 1) writeSync(fd, 'x'.repeat(KiB), block * 2 * KiB);
+      closeSync(fd);
+      return inodeOf(folder, 'scattered');
+    });
+    const before = (await scanOf()).records.get(id);
+    const block = Number(field.exec(run('debugfs', ['-R', `stat <${id}>`, image]))?.[1]);
+    // Behind the last entry: it maps the same blocks.
+    patch(image, block * KiB + KiB - 4, 4, (bytes) => bytes.writeUInt32LE(bytes.readUInt32LE(0) === 0 ? 1 : 0));
+    const after = await scanOf();
+    assert.ok(before);
+    assert.not(after.records.get(id)?.digest.equals(before.digest) ?? false);
+    assert.not(after.groups.has(Math.floor((id - 1) / 16)), 'a group with such a file is read each time');
+  }
 });
 
 test('quota files that the kernel keeps have no record while it does', async () => {
