@@ -74,7 +74,7 @@ export class OutOfReach extends FormatError {}
 
 /** What a file system says of one regular file, as far as it shows whether the file's bytes may have changed. */
 export interface FileRecord {
-  /** Inode, MFT record, address: ascending within a scan. */
+  /** Inode, MFT record, address: ascending within a scan; not below its group's, and less than 2^32 above it. */
   readonly id: number;
   /** 16 bytes, of all that changes with the file's content or its place; not of when it was last read. */
   readonly digest: Buffer;

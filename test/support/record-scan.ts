@@ -35,6 +35,7 @@ export async function scanRecords(plugin: FilesystemPlugin, volume: Source): Pro
     const content = await group.read();
     for (const { id, digest: own, extents, changedAt } of content.records) {
       assert.ok(id > lastRecord, `record ${id} comes after ${lastRecord}`);
+      assert.ok(id >= group.id && id - group.id < 2 ** 32, `record ${id} is too far from its group ${group.id}`);
       assert.is(own.length, 16);
       assert.ok(!Number.isNaN(changedAt));
       for (const extent of extents)

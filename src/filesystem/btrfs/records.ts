@@ -23,7 +23,7 @@ import type { Range } from './striping.js';
 import { demandSuperblock, type Superblock } from './superblock.js';
 import { findTree, TreeId } from './tree.js';
 
-/** A group is all extents that begin in one stretch of so many addresses. */
+/** A group is all extents that begin in one stretch of so many addresses; its id is the first one. */
 const STRETCH = 2 * MiB;
 /** The kernel makes none that are longer; a longer one is no record. */
 const LONGEST_EXTENT = 256 * MiB;
@@ -56,7 +56,7 @@ export async function* recordsOf(volume: Source): AsyncGenerator<RecordGroup> {
       const generation = generationOfData(leaf, extent, superblock.root.generation);
       const chunk = generation === undefined ? undefined : chunks.at(extent);
       if (generation === undefined || !chunk) continue;
-      const id = Math.floor(extent.start / STRETCH);
+      const id = extent.start - (extent.start % STRETCH);
       if (id !== group.id) {
         if (!group.isEmpty) yield group.finished();
         group.begin(id);
