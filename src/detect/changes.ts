@@ -76,6 +76,7 @@ class Comparison {
       }
     }
     this.#base?.spoilRest();
+    this.#proof.settle();
     return this.#proof;
   }
 

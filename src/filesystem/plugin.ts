@@ -24,6 +24,8 @@ export interface FilesystemInfo {
   readonly lastWritten: Date | undefined;
   /** When it was made, in its own words, if it says so: tells it from another one that was given the same UUID. */
   readonly made?: string;
+  /** How often it was mounted for writing, if it counts that. */
+  readonly mounts?: number;
 }
 
 /** Whether a block copy of the volume, as it lies there, is a consistent file system. */

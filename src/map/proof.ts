@@ -1,9 +1,9 @@
 // Which bytes of a volume are proved to be what they were when they were copied last: they need not be read again.
 // Invariant: default-deny. A block counts as proved only if each of its used bytes was proved and none was spoiled; what
-// does not fit into the memory kept for it is not proved.
+// does not fit into the memory kept for it is not proved. Asked only after `settle`.
 
 import type { Bytes } from '../base/units.js';
-import { blockCount, type Grid, PAGE_DIGESTS, pageExtent, pageLength } from './block-map.js';
+import { type Grid, PAGE_DIGESTS, pageExtent, pageLength } from './block-map.js';
 import { type Extent, extentEnd, intersect, normalise } from './extent.js';
 
 /** Pages of which only parts are proved: 64 MiB of bits at 4 KiB a unit. Beyond that, parts of pages are read. */
@@ -12,7 +12,7 @@ const MOST_PARTIAL = 2 ** 17;
 /** All of the page. */
 const WHOLE: unique symbol = Symbol('whole');
 
-/** The blocks [first, end) of a page. */
+/** The blocks [first, end) of a page, or units of the volume. */
 export interface ProvedRun {
   readonly first: number;
   readonly end: number;
@@ -24,15 +24,13 @@ export class Proof {
   readonly #unitsPerPage: number;
   readonly #pages = new Map<number, Uint8Array | typeof WHOLE>();
   #partial = 0;
-  /** A bit for each block. */
-  readonly #spoiled: Uint8Array;
+  readonly #spoiled = new Stretches();
 
   /** `unit`: the file system's allocation unit; parts of units are never proved. */
   constructor(grid: Grid, unit: Bytes) {
     this.#grid = grid;
     this.#unit = unitFor(grid, unit);
     this.#unitsPerPage = pageLength(grid) / this.#unit;
-    this.#spoiled = new Uint8Array(Math.ceil(blockCount(grid) / 8));
   }
 
   /** The source still holds what it held. */
@@ -69,11 +67,33 @@ export class Proof {
     }
   }
 
-  /** Blocks that touch the stretch are read, whatever else is known of them. */
+  /** Something claims the bytes that changed, came or went: they are read if they are used, whatever else is known of them. */
   spoil(offset: Bytes, length: Bytes): void {
-    const { size, blockSize } = this.#grid;
-    const end = Math.min(offset + length, size);
-    if (end > offset) setBits(this.#spoiled, Math.floor(offset / blockSize), Math.ceil(end / blockSize));
+    this.#spoiled.add(Math.floor(offset / this.#unit), Math.ceil((offset + length) / this.#unit));
+  }
+
+  /** Takes out of what is proved what is spoiled. */
+  settle(): void {
+    if (this.#spoiled.isFull) this.#pages.clear();
+    else for (const { first, end } of this.#spoiled.all()) this.#disprove(first, end);
+    this.#spoiled.clear();
+  }
+
+  #disprove(first: number, end: number): void {
+    for (let unit = first; unit < end; ) {
+      const page = Math.floor(unit / this.#unitsPerPage);
+      const start = page * this.#unitsPerPage;
+      const until = Math.min(end, start + this.#unitsPerPage);
+      const known = this.#pages.get(page);
+      if (known) this.#pages.set(page, this.#without(known, unit - start, until - start));
+      unit = until;
+    }
+  }
+
+  #without(known: Uint8Array | typeof WHOLE, first: number, end: number): Uint8Array {
+    const bits = known === WHOLE ? new Uint8Array(this.#unitsPerPage / 8).fill(0xff) : known;
+    for (let unit = first; unit < end; unit += 1) clearBit(bits, unit);
+    return bits;
   }
 
   /** Blocks of a page all of whose used bytes are proved; `used` lies in the page. Blocks without any are not among them. */
@@ -90,11 +110,9 @@ export class Proof {
       touched.fill(1, first, last);
       if (bits !== WHOLE) this.#refuse(refused, bits, { offset: extent.offset - offset, length: extent.length });
     }
-    const firstBlock = page * PAGE_DIGESTS;
     const runs: ProvedRun[] = [];
     for (let block = 0; block < PAGE_DIGESTS; block += 1) {
-      const isProved = touched[block] === 1 && refused[block] === 0 && !hasBit(this.#spoiled, firstBlock + block);
-      if (!isProved) continue;
+      if (touched[block] !== 1 || refused[block] !== 0) continue;
       const last = runs.at(-1);
       if (last?.end === block) runs[runs.length - 1] = { first: last.first, end: block + 1 };
       else runs.push({ first: block, end: block + 1 });
@@ -153,4 +171,44 @@ function setBits(bits: Uint8Array, first: number, end: number): void {
 function setBit(bits: Uint8Array, index: number): void {
   const at = Math.floor(index / 8);
   bits[at] = (bits[at] ?? 0) | (1 << (index % 8));
+}
+
+function clearBit(bits: Uint8Array, index: number): void {
+  const at = Math.floor(index / 8);
+  bits[at] = (bits[at] ?? 0) & ~(1 << (index % 8));
+}
+
+/** So many changed files, at 16 bytes each: where more changed, reading everything is the least of it. */
+const MOST_SPOILED = 2 ** 22;
+
+/** Pairs of unit numbers, without an object for each. */
+class Stretches {
+  #pairs = new Float64Array(1024);
+  #count = 0;
+
+  get isFull(): boolean {
+    return this.#count >= MOST_SPOILED;
+  }
+
+  add(first: number, end: number): void {
+    if (end <= first || this.isFull) return;
+    if (this.#count * 2 === this.#pairs.length) {
+      const larger = new Float64Array(this.#pairs.length * 2);
+      larger.set(this.#pairs);
+      this.#pairs = larger;
+    }
+    this.#pairs[this.#count * 2] = first;
+    this.#pairs[this.#count * 2 + 1] = end;
+    this.#count += 1;
+  }
+
+  *all(): Generator<ProvedRun> {
+    for (let at = 0; at < this.#count * 2; at += 2)
+      yield { first: this.#pairs[at] ?? 0, end: this.#pairs[at + 1] ?? 0 };
+  }
+
+  clear(): void {
+    this.#pairs = new Float64Array(0);
+    this.#count = 0;
+  }
 }

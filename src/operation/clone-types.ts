@@ -33,8 +33,9 @@ export interface CloneOptions {
   /** They are left out of a forensic copy too. */
   readonly excludePageFiles?: boolean;
   /**
-   * `rapid` (default) reads what changed files and the file systems' own structures hold, where file systems tell which
-   * files changed; `hash` all of the source; both trust the block map where it can be trusted. `compare` reads both sides.
+   * By default only what changed files and the file systems' own structures hold is read, where file systems tell which
+   * files changed and a crash of the source's system since the last run is excluded; `rapid`: the caller excludes it.
+   * `hash` reads all of the source; all of these trust the block map where it can be trusted. `compare` reads both sides.
    */
   readonly detect?: 'rapid' | 'hash' | 'compare' | undefined;
   /** Both sides are read once so many runs wrote something; 0: never. Default 10. */

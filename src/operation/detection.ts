@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { FormatError } from '../base/u64.js';
 import type { Bytes } from '../base/units.js';
 import { findUnchanged } from '../detect/changes.js';
+import { startOfSystem } from '../device/system.js';
 import type { Grid } from '../map/block-map.js';
 import { type Extent, normalise } from '../map/extent.js';
 import type { Proof } from '../map/proof.js';
@@ -150,7 +151,9 @@ async function compareRecords(
   if (!plugin || !filesystem) return {};
   const catalogue = `volume-${targetExtent.offset}-${newId()}.cat`;
   const { lineage } = session;
-  const head = { lineage, startedAt, filesystem: filesystemId(filesystem), size: sourceExtent.length };
+  const { mounts } = filesystem;
+  const boot = prepared.live && startOfSystem();
+  const head = { lineage, startedAt, filesystem: filesystemId(filesystem), size: sourceExtent.length, mounts, boot };
   const writer = writeCatalogue(openFile(join(folder, catalogue)), head, altered);
   const { medium } = prepared.source;
   const volume = sliceSource(medium, sourceExtent, `${medium.name} ${name}`);

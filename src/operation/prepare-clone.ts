@@ -2,6 +2,7 @@
 // Invariant: both ends are only read.
 
 import { contradictingOptions } from '../base/errors/usage.js';
+import { startOfSystem } from '../device/system.js';
 import type { Workers } from '../engine/workers.js';
 import { type SourceEnd, sectorSizeOf, type TargetEnd } from '../location/ends.js';
 import type { Extent } from '../map/extent.js';
@@ -75,19 +76,16 @@ export async function prepareClone(
   });
   const armed = armedExtents(target.medium.size, { tail: scope === 'disk', sectorSize: layout.sectorSize });
   const proven = await trustIn(target, { options, layout, lineages, armed, content });
-  const trust = withRapid(proven, rapidOptions(options, { layout, source, target, trust: proven }));
+  const trust = withRapid(
+    proven,
+    rapidOptions(options, { layout, source, target, trust: proven, isLive: live !== undefined }),
+  );
   const sourceSectorSize = sourceReport.sectorSize ?? layout.sectorSize;
   const { rescue } = options;
   const scratch = scratchFolder(options.scratch);
   const planAgain = async (): Promise<CopyLayout> => planOf(await inspectSource(source, { ...options, live }));
-  const looked = {
-    source,
-    sourceReport,
-    sourceWritten,
-    targetWritten,
-    workers,
-    live: live && { source: live, planAgain },
-  };
+  const again = live && { source: live, planAgain };
+  const looked = { source, sourceReport, sourceWritten, targetWritten, workers, live: again };
   const twin = twinOf(sourceReport, arrangement);
   if (live) refuseWhatNeedsViews(layout, twin);
   const decided = { layout, trust, armed, scope, forensic, leaveOut, arrangement: kept, sourceSectorSize, twin };
@@ -124,7 +122,8 @@ function rapidOptions(
     source,
     target,
     trust,
-  }: { layout: CopyLayout; source: SourceEnd; target: SourceEnd | TargetEnd; trust: Trust },
+    isLive,
+  }: { layout: CopyLayout; source: SourceEnd; target: SourceEnd | TargetEnd; trust: Trust; isLive: boolean },
 ): RapidOptions {
   const { lineage } = trust;
   const forbidden =
@@ -134,6 +133,8 @@ function rapidOptions(
     folder: lineage && lineageFolder(targetFolderPath(target.identity.key), lineage.lineage),
     sourceKey: source.identity.key,
     forbidden,
+    trustsSource: detect === 'rapid',
+    boot: isLive ? startOfSystem() : undefined,
     now: Date.now(),
   };
 }

@@ -7,6 +7,7 @@ import type { FilesystemInfo } from '../filesystem/plugin.js';
 import { type CatalogueHead, openCatalogue } from '../state/catalogue.js';
 import { CatalogueDamaged } from '../state/catalogue-chunks.js';
 import type { PlannedVolume } from './clone-plan.js';
+import { excludesCrash } from './crash.js';
 import type { Trust, VolumeTrust } from './trust.js';
 
 export interface RapidOptions {
@@ -17,6 +18,10 @@ export interface RapidOptions {
   readonly sourceKey: string;
   /** Why nothing of this run may stay unread; empty: what may, does. */
   readonly forbidden: string;
+  /** The user vouches that no system with the source crashed since. */
+  readonly trustsSource: boolean;
+  /** Of a source in use: which start of this system it is. */
+  readonly boot: string | undefined;
   /** Ms since 1970. */
   readonly now: number;
 }
@@ -41,6 +46,8 @@ function whyNotRapid(
     folder,
     sourceKey,
     forbidden,
+    trustsSource,
+    boot,
     now,
   }: RapidOptions & { readonly trust: Trust; readonly catalogue: string | undefined },
 ): string | undefined {
@@ -52,8 +59,12 @@ function whyNotRapid(
   const head = catalogue === undefined || folder === undefined ? undefined : headOf(join(folder, catalogue));
   if (!head || head.lineage !== trust.lineage.lineage) return 'nothing is known of its files yet';
   if (head.filesystem !== filesystemId(filesystem)) return 'its file system was made anew';
-  return head.startedAt > now ? 'the clock was set back' : undefined;
+  if (head.startedAt > now) return 'the clock was set back';
+  return trustsSource || excludesCrash({ head, filesystem, boot }) ? undefined : MAYBE_CRASHED;
 }
+
+const MAYBE_CRASHED =
+  'a crash since the last run cannot be excluded, and could have left changes without a trace (--detect rapid trusts that there was none)';
 
 function headOf(path: string): CatalogueHead | undefined {
   try {

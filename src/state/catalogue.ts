@@ -32,6 +32,10 @@ export interface CatalogueHead {
   /** Hex; digest of what tells the file system from all others. */
   readonly filesystem: string;
   readonly size: Bytes;
+  /** How often the file system had been mounted for writing, if it counts that. */
+  readonly mounts?: number | undefined;
+  /** Of a source in use: which start of this system it was. */
+  readonly boot?: string | undefined;
 }
 
 export interface CataloguedRecord {
@@ -204,10 +208,12 @@ function demand(chunks: ChunkReader, kind: number, path: string): Buffer {
 }
 
 function parseHead(payload: Buffer, path: string): CatalogueHead {
-  const { version, lineage, startedAt, filesystem, size } = JSON.parse(payload.toString()) as Record<string, unknown>;
+  const fields = JSON.parse(payload.toString()) as Record<string, unknown>;
+  const { version, lineage, startedAt, filesystem, size, mounts, boot } = fields;
   const numbers = typeof startedAt === 'number' && typeof size === 'number';
   if (version === VERSION && typeof lineage === 'string' && typeof filesystem === 'string' && numbers) {
-    return { lineage, startedAt, filesystem, size };
+    const more = { ...(typeof mounts === 'number' && { mounts }), ...(typeof boot === 'string' && { boot }) };
+    return { lineage, startedAt, filesystem, size, ...more };
   }
   throw new CatalogueDamaged(`${path} is of another version`);
 }

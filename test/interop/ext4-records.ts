@@ -1,10 +1,10 @@
-// Records of ext2/3/4 beside what the kernel says of the same files: which have one, where their data lies, what changes
-// their digests and what does not.
+// Records of ext2/3/4: which files have one, what changes their digests and what does not.
 
-import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
+  closeSync,
   mkdirSync,
+  openSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -12,6 +12,7 @@ import {
   symlinkSync,
   utimesSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'uvu';
@@ -19,15 +20,12 @@ import * as assert from 'uvu/assert';
 import { FormatError } from '../../src/base/u64.js';
 import { KiB, MiB } from '../../src/base/units.js';
 import { ext4 } from '../../src/filesystem/ext4/plugin.js';
-import { type Extent, normalise } from '../../src/map/extent.js';
 import { bootFolder } from '../support/ext4-boot-folder.js';
-import { makeImage, mounted, patchSuperblock, withVolume } from '../support/ext4-image.js';
+import { makeImage, mounted, patch, patchSuperblock, withVolume } from '../support/ext4-image.js';
 import { fileSource } from '../support/file-source.js';
-import { randomFrom, SEED } from '../support/random.js';
-import { type Scan, scanRecords } from '../support/record-scan.js';
+import { type Scan, scanRecords, unreadExtents } from '../support/record-scan.js';
 import { run } from '../support/run.js';
 import { scratchFolder } from '../support/scratch.js';
-import { ALL, Workload } from '../support/workload.js';
 
 const scratch = scratchFolder();
 const image = join(scratch, 'volume');
@@ -43,55 +41,6 @@ async function scanOf(path = image): Promise<Scan> {
 
 function inodeOf(folder: string, path: string): number {
   return statSync(join(folder, path)).ino;
-}
-
-/** Written extents of a file as FIEMAP tells them. */
-function fiemap(path: string, blockSize: number): Extent[] {
-  const rows = execFileSync('filefrag', ['-v', `-b${blockSize}`, path], { encoding: 'utf8' });
-  const found: Extent[] = [];
-  for (const [, start, length, rest = ''] of rows.matchAll(/^ *\d+: +\d+\.\. +\d+: +(\d+)\.\. +\d+: +(\d+):(.*)$/gm)) {
-    if (rest.includes('unwritten') || rest.includes('inline')) continue;
-    found.push({ offset: Number(start) * blockSize, length: Number(length) * blockSize });
-  }
-  return normalise(found);
-}
-
-for (const [name, options] of [
-  ['ext4', ['-t', 'ext4', '-b', '4096']],
-  ['1 KiB', ['-t', 'ext4', '-b', '1024']],
-  ['ext3', ['-t', 'ext3', '-b', '1024']],
-  ['ext2 of 2 KiB', ['-t', 'ext2', '-b', '2048']],
-  ['bigalloc', ['-t', 'ext4', '-b', '4096', '-O', 'bigalloc', '-C', '16384']],
-  ['inline data', ['-t', 'ext4', '-b', '4096', '-O', 'inline_data']],
-  ['meta_bg', ['-t', 'ext4', '-b', '1024', '-O', 'meta_bg,^resize_inode', '-g', '2048']],
-] as const) {
-  test(`extents as the kernel tells them: ${name}`, async () => {
-    makeImage(image, 64 * MiB, options);
-    const simple = options[1] === 'ext4' ? {} : { fallocate: false, shift: false, punch: false };
-    const blockSize = name === 'bigalloc' ? 16 * KiB : 4 * KiB;
-    const can = { ...ALL, reflink: false, ...simple };
-    const work = new Workload(randomFrom(SEED), { can, room: 16 * MiB, largest: 200 * KiB, blockSize });
-    mounted(image, (folder) => work.work(folder, 300));
-    const expected = new Map<number, Extent[]>();
-    mounted(
-      image,
-      (folder) => {
-        for (const { paths } of work.files) {
-          const path = join(folder, paths[0] ?? '');
-          const extents = fiemap(path, Number(options[3]));
-          if (extents.length > 0) expected.set(statSync(path).ino, extents);
-        }
-      },
-      'ro',
-    );
-    const { records } = await scanOf();
-    assert.ok(expected.size > 10);
-    assert.equal(
-      [...records.keys()],
-      [...expected.keys()].sort((a, b) => a - b),
-    );
-    for (const [id, { extents }] of records) assert.equal(normalise(extents), expected.get(id), `inode ${id}`);
-  });
 }
 
 test('reading a file changes its group and not its record; stamps put back do not hide a write', async () => {
@@ -143,7 +92,7 @@ test('small files of boot loaders have no record, wherever the boot folder is', 
   const uboot = made.small.at(-1) ?? 0;
   assert.ok(boot.records.has(made.kernel) && boot.records.has(uboot));
   for (const id of made.small) assert.is(boot.records.has(id), id === uboot);
-  assert.ok([...elsewhere.groups].some(([id, { digest }]) => boot.groups.get(id)?.digest !== digest));
+  unreadExtents(elsewhere, boot); // demands that groups with other records have other digests
 
   // Mounted on /boot itself.
   mounted(image, (folder) => {
@@ -161,6 +110,30 @@ test('small files of boot loaders have no record, wherever the boot folder is', 
   });
   const linked = await scanOf();
   assert.equal([...linked.records.keys()], [made.kernel]); // the only one that is long
+});
+
+test('blocks of a tree count as much as the inode', async () => {
+  for (const [options, field] of [
+    [['-t', 'ext4', '-b', '1024', '-O', '^metadata_csum'], /\(ETB0\):(\d+)/],
+    [['-t', 'ext2', '-b', '1024'], /\(DIND\):(\d+)/],
+  ] as const) {
+    makeImage(image, 32 * MiB, options);
+    const id = mounted(image, (folder) => {
+      const path = join(folder, 'scattered');
+      const fd = openSync(path, 'w');
+      for (let block = 0; block < 300; block += 1) writeSync(fd, 'x'.repeat(KiB), block * 2 * KiB);
+      closeSync(fd);
+      return inodeOf(folder, 'scattered');
+    });
+    const before = (await scanOf()).records.get(id);
+    const block = Number(field.exec(run('debugfs', ['-R', `stat <${id}>`, image]))?.[1]);
+    // Behind the last entry: it maps the same blocks.
+    patch(image, block * KiB + KiB - 4, 4, (bytes) => bytes.writeUInt32LE(bytes.readUInt32LE(0) === 0 ? 1 : 0));
+    const after = await scanOf();
+    assert.ok(before);
+    assert.not(after.records.get(id)?.digest.equals(before.digest) ?? false);
+    assert.not(after.groups.has(Math.floor((id - 1) / 16)), 'a group with such a file is read each time');
+  }
 });
 
 test('quota files that the kernel keeps have no record while it does', async () => {
@@ -211,6 +184,66 @@ test('after a check no record of a volume without a journal counts', async () =>
     assert.is(digest !== undefined && before.records.get(id)?.digest.equals(digest), isSame);
     const digests = ({ groups }: Scan): string[] => [...groups.values()].map((group) => group.digest);
     assert.is(JSON.stringify(digests(before)) === JSON.stringify(digests(after)), isSame);
+  }
+});
+
+test('stamps: to the end of the second where inodes have whole ones, and after 2038', async () => {
+  for (const [inodeSize, exact] of [
+    ['128', false],
+    ['256', true],
+  ] as const) {
+    makeImage(image, 32 * MiB, ['-t', 'ext4', '-I', inodeSize]);
+    const { now, later } = mounted(image, (folder) => {
+      const [first, second] = ['now', 'later'].map((name) => {
+        writeFileSync(join(folder, name), Buffer.alloc(8 * KiB, 1));
+        return join(folder, name);
+      });
+      if (exact) utimesSync(second ?? '', 1e9, 4e9);
+      return { now: statSync(first ?? ''), later: statSync(second ?? '') };
+    });
+    const { records } = await scanOf();
+    const changedAt = records.get(now.ino)?.changedAt ?? 0;
+    if (exact) assert.ok(changedAt >= now.ctimeMs && changedAt < now.ctimeMs + 1);
+    else assert.is(changedAt, Math.floor(now.ctimeMs / 1000) * 1000 + 1000);
+    if (exact) assert.is(records.get(later.ino)?.changedAt, 4e12);
+  }
+});
+
+test('files of the file system itself have no record', async () => {
+  makeImage(image, 64 * MiB, [
+    '-t',
+    'ext4',
+    '-I',
+    '256',
+    '-O',
+    'orphan_file,quota,project',
+    '-E',
+    'quotatype=usrquota:grpquota:prjquota',
+  ]);
+  assert.is((await scanOf()).records.size, 0);
+});
+
+test('a boot folder with a wrong checksum is refused', async () => {
+  makeImage(image, 32 * MiB, ['-t', 'ext4', '-b', '1024']);
+  mounted(image, (folder) => bootFolder(folder));
+  await scanOf();
+  for (const path of ['/boot', '/boot/grub/i386-pc']) {
+    const block = Number(
+      run('debugfs', ['-R', `blocks ${path}`, image])
+        .trim()
+        .split(' ')
+        .at(-1),
+    );
+    const change = (by: number) => (bytes: Buffer) => void bytes.writeUInt8(bytes.readUInt8(0) ^ by);
+    patch(image, block * KiB + 40, 1, change(1));
+    try {
+      await scanOf();
+      assert.unreachable();
+    } catch (error) {
+      assert.instance(error, FormatError);
+      assert.match(String(error), 'the checksum of directory');
+    }
+    patch(image, block * KiB + 40, 1, change(1));
   }
 });
 

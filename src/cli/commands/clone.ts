@@ -77,7 +77,8 @@ export class CloneCommand extends BaseCommand {
   });
   scratch = Option.String('--scratch', { description: 'Folder for what resizing moves; default: in the state folder' });
   detect = Option.String('--detect', {
-    description: 'rapid (default): read what changed; hash: read all of the source; compare: read both sides',
+    description:
+      'rapid: read only what changed, also where a crash of the source cannot be excluded; hash: all of the source; compare: both sides',
   });
   fullCheckEvery = Option.String('--full-check-every', {
     description: 'Read both sides in every Nth run that writes something; default 10, 0 for never',

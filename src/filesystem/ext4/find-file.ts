@@ -1,8 +1,9 @@
 // Finds a file by its path, for the few files that are asked for: the fstab, the swap files it names, boot loaders' files.
 // Invariant: bounded work; directories that are longer than any root directory is are not searched, links not followed.
-// Source: kernel Documentation/filesystems/ext4/directory.rst. Index blocks look like empty entries, so that all blocks
+// Source: kernel Documentation/filesystems/ext4/directory.rst (ext4_dir_entry_tail). Index blocks look like empty entries, so that all blocks
 // can be read in a row.
 
+import { rawCrc32c } from '../../base/checksum.js';
 import { FormatError } from '../../base/u64.js';
 import { type Bytes, MiB } from '../../base/units.js';
 import type { Source } from '../../source/types.js';
@@ -18,6 +19,10 @@ import type { Superblock } from './superblock.js';
 const LONGEST_DIRECTORY: Bytes = 16 * MiB;
 const ENTRY = { inode: 0, length: 4, nameLength: 6, type: 7, name: 8 } as const;
 const TYPE_FILE = 1;
+const FLAG_INDEX = 0x1000;
+const TAIL_LENGTH = 12;
+/** Its length, no name, and a file type of its own. */
+const TAIL_MARK = 0xde00000c;
 const LARGE_BLOCK = 65536;
 
 /** Throws FormatError. */
@@ -86,7 +91,23 @@ export async function* entriesOf(
   const block = Buffer.alloc(superblock.blockSize);
   for (let position = 0; position + block.length <= directory.size; position += block.length) {
     await readFromFile(volume, { size: directory.size, extents }, { into: block, position });
+    if (!isIndex(block, directory, position)) checkTail(block, directory);
     yield* entriesIn(block, directory, typed);
+  }
+}
+
+/** Blocks of a hash tree: the first one, and those that begin with an unused entry as long as the block. */
+function isIndex(block: Buffer, { flags }: CheckedInode, position: Bytes): boolean {
+  if ((flags & FLAG_INDEX) === 0) return false;
+  return position === 0 || (block.readUInt32LE(ENTRY.inode) === 0 && entryLength(block, 0) === block.length);
+}
+
+/** Blocks of entries end with what looks like an unused entry and holds a checksum. */
+function checkTail(block: Buffer, { number, checksumSeed }: CheckedInode): void {
+  const end = block.length - TAIL_LENGTH;
+  if (checksumSeed === undefined || block.readUInt32LE(end) !== 0 || block.readUInt32LE(end + 4) !== TAIL_MARK) return;
+  if (rawCrc32c(checksumSeed, block.subarray(0, end)) !== block.readUInt32LE(end + 8)) {
+    throw new FormatError(`the checksum of directory ${number} is wrong`);
   }
 }
 

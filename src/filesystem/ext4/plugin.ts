@@ -69,6 +69,7 @@ function infoOf(superblock: Superblock, volume: Source): FilesystemInfo {
     used: freeBlockCount <= blockCount ? Math.min((blockCount - freeBlockCount) * blockSize, size) : undefined,
     lastWritten: superblock.lastWritten,
     made: superblock.made,
+    mounts: superblock.mountCount,
   };
 }
 

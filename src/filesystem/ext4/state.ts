@@ -73,7 +73,7 @@ function unreplayed({ compat, journalInode }: Superblock): FilesystemState {
   return {
     kind: 'needs-replay',
     reason: 'its journal was not replayed (needs_recovery is set)',
-    advice: 'Mount it and unmount it, or run `e2fsck -p`',
+    advice: 'Mount it and unmount it',
   };
 }
 
