@@ -24,6 +24,8 @@ export interface FilesystemInfo {
   readonly lastWritten: Date | undefined;
   /** When it was made, in its own words, if it says so: tells it from another one that was given the same UUID. */
   readonly made?: string;
+  /** Number of its last commit, if it is written in commits. */
+  readonly commit?: number;
   /** How often it was mounted for writing, if it counts that. */
   readonly mounts?: number;
 }

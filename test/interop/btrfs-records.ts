@@ -7,6 +7,7 @@ import * as assert from 'uvu/assert';
 import { GiB, KiB, MiB } from '../../src/base/units.js';
 import { btrfs } from '../../src/filesystem/btrfs/plugin.js';
 import { type FileRecord, OutOfReach } from '../../src/filesystem/plugin.js';
+import { type Extent, gaps, totalLength } from '../../src/map/extent.js';
 import { makeBtrfs, mounted, patch } from '../support/btrfs-image.js';
 import { nodesOf, seal } from '../support/btrfs-nodes.js';
 import { fileSource } from '../support/file-source.js';
@@ -79,6 +80,25 @@ test('two futures of one image: the same addresses, lengths and generations, oth
   assert.ok(common > NAMES.length, `only ${common} extents look alike`);
   const unread = await unreadBetween(one, other);
   assert.is(unread, NAMES.length * FILE, 'what both of them have from the base, and nothing else');
+});
+
+test('what came after the map was made that a pass copies by is read by the next pass', async () => {
+  const image = join(scratch, 'pass');
+  makeBtrfs([image], SIZE, []);
+  mounted([image], (folder) => writeFiles(folder, NAMES));
+  const volume = fileSource(image);
+  const info = await btrfs.probe(volume);
+  assert.ok(info);
+  const planned = copyImage(image, join(scratch, 'planned'));
+  mounted([image], (folder) => writeFiles(folder, ['later']));
+  const during = await scanRecords(btrfs, volume, info);
+  const unread = unreadExtents(during, await scanOf(image));
+  await volume.close();
+  const map = await btrfs.openAllocationMap(fileSource(planned), info);
+  const used: Extent[] = [];
+  for await (const extent of map.usedExtents({ offset: 0, length: SIZE })) used.push(extent);
+  for (const extent of unread) assert.equal([...gaps(used, extent)], [], 'nothing stays unread that was not copied');
+  assert.is(totalLength(unread), NAMES.length * FILE);
 });
 
 test('data at addresses beyond 4 GiB', async () => {
