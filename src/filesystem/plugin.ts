@@ -24,6 +24,8 @@ export interface FilesystemInfo {
   readonly lastWritten: Date | undefined;
   /** When it was made, in its own words, if it says so: tells it from another one that was given the same UUID. */
   readonly made?: string;
+  /** Number of its last commit, if it is written in commits. */
+  readonly commit?: number;
   /** How often it was mounted for writing, if it counts that. */
   readonly mounts?: number;
 }
@@ -76,7 +78,7 @@ export class OutOfReach extends FormatError {}
 
 /** What a file system says of one regular file, as far as it shows whether the file's bytes may have changed. */
 export interface FileRecord {
-  /** Inode, MFT record, address: ascending within a scan. */
+  /** Inode, MFT record, address: ascending within a scan; not below its group's, and less than 2^32 above it. */
   readonly id: number;
   /** 16 bytes, of all that changes with the file's content or its place; not of when it was last read. */
   readonly digest: Buffer;

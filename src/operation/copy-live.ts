@@ -12,7 +12,9 @@ import { extentEnd } from '../map/extent.js';
 import { allocationOf } from '../plan/allocation.js';
 import type { PlannedVolume } from '../plan/clone-plan.js';
 import { hasRecords } from '../plan/rapid.js';
+import { patchedSource } from '../source/patched.js';
 import { sliceSource } from '../source/slice.js';
+import type { Source } from '../source/types.js';
 import { type HeldChunks, holdChunks } from '../state/catalogue-chunks.js';
 import { ChangeCollector } from './changes.js';
 import type { PreparedClone } from './clone-types.js';
@@ -158,10 +160,22 @@ class Passes {
     const moved = prepared.layout.volumes.filter((planned, index) => !isSame(planned, layout.volumes[index]));
     const others = layout.volumes.length !== prepared.layout.volumes.length;
     if (moved.length > 0 || others) throw sourceChanged(namesOf(moved, prepared), { armed: this.#run.session.armed });
-    const volumes = layout.volumes.map((volume, index) =>
-      again && !this.#isMounted(index) ? { ...volume, kept: true } : volume,
-    );
+    const volumes = layout.volumes.map((volume, index) => {
+      if (this.#isMounted(index)) return this.#patched(volume);
+      const viewed = prepared.layout.volumes[index] ?? volume; // as it will be at its place on the target
+      return again ? { ...viewed, kept: true } : viewed;
+    });
     return { ...prepared, layout: { ...layout, volumes } };
+  }
+
+  #patched(planned: PlannedVolume): PlannedVolume {
+    const { patches } = planned;
+    return patches.length > 0 ? { ...planned, view: patchedSource(this.#sliceOf(planned), patches) } : planned;
+  }
+
+  #sliceOf({ name, sourceExtent }: PlannedVolume): Source {
+    const { medium } = this.#run.prepared.source;
+    return sliceSource(medium, sourceExtent, `${medium.name} ${name}`);
   }
 
   async #detectOptions(prepared: PreparedClone, startedAt: number): Promise<DetectOptions> {
@@ -174,22 +188,19 @@ class Passes {
     const options = await this.#detectOptions(prepared, startedAt);
     for (let tries = 1; ; tries += 1) {
       const detection = await detectChanges(options);
-      const lacks = (await detection.finish()).some((name, index) => name === undefined && this.#hasRecords(index));
+      const { volumes } = prepared.layout;
+      const lacks = (await detection.finish()).some(
+        (name, index) => name === undefined && isCatalogued(volumes[index]),
+      );
       if (!lacks || tries === MOST_TRIES) return detection;
       await pause();
     }
   }
 
-  #hasRecords(index: number): boolean {
-    const planned = this.#run.prepared.layout.volumes[index];
-    return planned !== undefined && hasRecords(planned);
-  }
-
   /** A map that is read while the file system changes it: opened again where it contradicts itself. */
   #patient(planned: PlannedVolume, index: number): PlannedVolume {
     if (!this.#isMounted(index)) return planned;
-    const { medium } = this.#run.prepared.source;
-    const volume = sliceSource(medium, planned.sourceExtent, `${medium.name} ${planned.name}`);
+    const volume = this.#sliceOf(planned);
     const open = async (): Promise<AllocationMap> => (await allocationOf(volume, planned.report, PLAIN)).map;
     return { ...planned, allocation: { ...planned.allocation, map: patientMap(planned.allocation.map, open) } };
   }
@@ -246,6 +257,11 @@ function isSame(a: PlannedVolume, b: PlannedVolume | undefined): boolean {
   const facts = ({ name, sourceExtent, targetExtent, report: { filesystem } }: PlannedVolume): string =>
     JSON.stringify([name, sourceExtent, targetExtent, filesystem?.kind, filesystem?.uuid, filesystem?.size]);
   return b !== undefined && facts(a) === facts(b);
+}
+
+/** What is kept is not read again, and has the catalogue that it has, or none. */
+function isCatalogued(planned: PlannedVolume | undefined): boolean {
+  return planned !== undefined && !planned.kept && hasRecords(planned);
 }
 
 function namesOf(volumes: readonly PlannedVolume[], { source }: PreparedClone): string[] {

@@ -17,6 +17,7 @@ import { intersect } from '../map/extent.js';
 import { allocateAligned } from '../native/aligned.js';
 import type { CloneOptions } from './clone-types.js';
 import { reportProgress, sumOf } from './progress.js';
+import type { Session } from './session.js';
 
 /** Pages of a map of which one block is read back. */
 const SAMPLE = 64;
@@ -60,13 +61,14 @@ export interface VerifyContext {
   readonly options: CloneOptions;
   readonly inline: Executor;
   readonly workers: Executor | undefined;
+  readonly session: Pick<Session, 'forgetSource'>;
 }
 
 /** Reads everything the maps know and checks it. Returns how many bytes were right; throws `verify.differs`. */
 export async function verifyAgainstMaps(
   placed: readonly PlacedVolume[],
   target: TargetEnd,
-  { options, inline, workers }: VerifyContext,
+  { options, inline, workers, session }: VerifyContext,
 ): Promise<Bytes> {
   options.report({ event: 'phase', phase: 'verify', message: 'reading the target again' });
   target.medium.dropCache();
@@ -79,6 +81,8 @@ export async function verifyAgainstMaps(
     known: true,
     unknown: 'match',
     discardFree: false,
+    proof: undefined,
+    isUntouched: false,
     rescue: undefined,
     tally: createTally(),
   }));
@@ -104,7 +108,8 @@ export async function verifyAgainstMaps(
     stop();
   }
   if (differing.length > 0) {
-    // The next run must not trust what was found wrong: it writes these blocks again.
+    // The next run must not trust what was found wrong: it writes these blocks again, whatever the source proves.
+    session.forgetSource();
     for (const { map, offsets } of wrong) await voidDigests(map, offsets);
     throw verifyFailed(target.place.name, differing.length, { differing: differing.slice(0, 1000) });
   }

@@ -125,6 +125,11 @@ export function withoutEvidence(record: CloneRecord): CloneRecord {
   return { ...record, volumes: record.volumes.map((volume) => withEvidence(volume, undefined)) };
 }
 
+/** The maps stay, and what shows that the target is as they say; all of the source is read by the next run. */
+export function withoutSource(record: CloneRecord): CloneRecord {
+  return { ...record, volumes: record.volumes.map(({ sourceToken: _token, catalogue: _catalogue, ...rest }) => rest) };
+}
+
 function withEvidence(volume: VolumeRecord, evidence: Evidence | undefined): VolumeRecord {
   const { sourceToken: _source, targetToken: _target, witness: _witness, catalogue: _catalogue, ...bare } = volume;
   const { sourceToken, targetToken, witness, catalogue } = evidence ?? {};

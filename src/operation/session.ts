@@ -31,6 +31,7 @@ import {
   type SessionOptions,
   startingRecord,
   withoutEvidence,
+  withoutSource,
 } from './session-record.js';
 
 export interface OpenedMap {
@@ -61,6 +62,8 @@ export interface Session {
   trustMaps(): void;
   /** Makes the run's end durable: evidence in the order of the volumes. */
   commit(evidence: readonly Evidence[], did: Omit<CommittedRun, keyof RunStamp>, rescued?: Rescued): void;
+  /** After a commit: no volume stays unread because its source is what it was. Durable when it returns. */
+  forgetSource(): void;
   close(): Promise<void>;
 }
 
@@ -119,16 +122,17 @@ export async function beginSession(options: SessionOptions): Promise<Session> {
     commit(evidence, did, rescued) {
       const committed = { runId, at: new Date().toISOString(), ...did };
       record = committedRecord(record, options, { evidence, committed, rescued, armed });
-      saveCommitted(folder, record);
-      former.remove();
+      saveCommitted(folder, record, former);
     },
+    forgetSource: () => saveRecord(folder, withoutSource(record)),
     close: () => closeAll(maps),
   };
 }
 
-function saveCommitted(folder: string, record: CloneRecord): void {
+function saveCommitted(folder: string, record: CloneRecord, former: Former): void {
   saveRecord(folder, record);
   removeOtherCatalogues(folder, record);
+  former.remove();
 }
 
 async function closeAll(maps: readonly OpenedMap[]): Promise<void> {

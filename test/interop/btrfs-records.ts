@@ -1,18 +1,19 @@
 // What the records of a btrfs cover, one thing at a time: what changes them, what does not, and what is in none.
 
-import { closeSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { KiB, MiB } from '../../src/base/units.js';
+import { GiB, KiB, MiB } from '../../src/base/units.js';
 import { btrfs } from '../../src/filesystem/btrfs/plugin.js';
 import { type FileRecord, OutOfReach } from '../../src/filesystem/plugin.js';
+import { type Extent, gaps, totalLength } from '../../src/map/extent.js';
 import { makeBtrfs, mounted, patch } from '../support/btrfs-image.js';
 import { nodesOf, seal } from '../support/btrfs-nodes.js';
 import { fileSource } from '../support/file-source.js';
 import { randomFrom, SEED } from '../support/random.js';
 import { assertUnchanged, type Scan, scanRecords, unreadExtents } from '../support/record-scan.js';
-import { run } from '../support/run.js';
+import { run, tryRun } from '../support/run.js';
 import { scratchFolder } from '../support/scratch.js';
 
 const scratch = scratchFolder();
@@ -79,6 +80,42 @@ test('two futures of one image: the same addresses, lengths and generations, oth
   assert.ok(common > NAMES.length, `only ${common} extents look alike`);
   const unread = await unreadBetween(one, other);
   assert.is(unread, NAMES.length * FILE, 'what both of them have from the base, and nothing else');
+});
+
+test('what came after the map was made that a pass copies by is read by the next pass', async () => {
+  const image = join(scratch, 'pass');
+  makeBtrfs([image], SIZE, []);
+  mounted([image], (folder) => writeFiles(folder, NAMES));
+  const volume = fileSource(image);
+  const info = await btrfs.probe(volume);
+  assert.ok(info);
+  const planned = copyImage(image, join(scratch, 'planned'));
+  mounted([image], (folder) => writeFiles(folder, ['later']));
+  const during = await scanRecords(btrfs, volume, info);
+  const unread = unreadExtents(during, await scanOf(image));
+  await volume.close();
+  const map = await btrfs.openAllocationMap(fileSource(planned), info);
+  const used: Extent[] = [];
+  for await (const extent of map.usedExtents({ offset: 0, length: SIZE })) used.push(extent);
+  for (const extent of unread) assert.equal([...gaps(used, extent)], [], 'nothing stays unread that was not copied');
+  assert.is(totalLength(unread), NAMES.length * FILE);
+});
+
+test('data at addresses beyond 4 GiB', async () => {
+  const image = join(scratch, 'far');
+  makeBtrfs([image], 8 * GiB, []);
+  mounted([image], (folder) => {
+    // Space that is reserved costs none of the sparse file.
+    const reserve = (name: string): boolean => tryRun('fallocate', ['-l', '100M', join(folder, name)]).status === 0;
+    let count = 0;
+    while (reserve(String(count))) count += 1;
+    rmSync(join(folder, String(count - 1)));
+    run('sync', ['-f', folder]);
+    writeFileSync(join(folder, 'far'), random.bytes(16 * MiB));
+  });
+  const { records } = await scanOf(image);
+  assert.ok(Math.max(...records.keys()) > 4 * GiB);
+  rmSync(image);
 });
 
 test('a bad copy that the kernel mends in place is read again', async () => {

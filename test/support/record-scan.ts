@@ -2,7 +2,7 @@
 // The engine's own way to the same answer is quicker; this one is there to be read.
 
 import * as assert from 'uvu/assert';
-import type { FileRecord, FilesystemPlugin } from '../../src/filesystem/plugin.js';
+import type { FileRecord, FilesystemInfo, FilesystemPlugin } from '../../src/filesystem/plugin.js';
 import { type Extent, extentEnd, gaps, normalise } from '../../src/map/extent.js';
 import type { Source } from '../../src/source/types.js';
 
@@ -18,10 +18,10 @@ export interface Scan {
 /** Stamps of the last two seconds before a scan prove nothing: another write may get the same. */
 const RACY_MS = 2000;
 
-/** Reads all records, and checks what every plugin promises of them. */
-export async function scanRecords(plugin: FilesystemPlugin, volume: Source): Promise<Scan> {
+/** Reads all records, and checks what every plugin promises of them. `seen`: what was known of the volume before. */
+export async function scanRecords(plugin: FilesystemPlugin, volume: Source, seen?: FilesystemInfo): Promise<Scan> {
   const at = Date.now();
-  const info = await plugin.probe(volume);
+  const info = seen ?? (await plugin.probe(volume));
   assert.ok(info && plugin.records, 'a file system with records');
   const records = new Map<number, FileRecord>();
   const groups = new Map<number, { digest: string; records: string }>();
@@ -35,6 +35,7 @@ export async function scanRecords(plugin: FilesystemPlugin, volume: Source): Pro
     const content = await group.read();
     for (const { id, digest: own, extents, changedAt } of content.records) {
       assert.ok(id > lastRecord, `record ${id} comes after ${lastRecord}`);
+      assert.ok(id >= group.id && id - group.id < 2 ** 32, `record ${id} is too far from its group ${group.id}`);
       assert.is(own.length, 16);
       assert.ok(!Number.isNaN(changedAt));
       for (const extent of extents)

@@ -37,13 +37,13 @@ export const btrfs: FilesystemPlugin = {
     return tokenOf(volume, await demandSuperblock(volume));
   },
 
-  records(volume) {
-    return recordsOf(volume);
+  records(volume, info) {
+    return recordsOf(volume, info);
   },
 };
 
 function infoOf(superblock: Superblock, volume: Source): FilesystemInfo {
-  const { bytesUsed, deviceCount, deviceSize, sectorSize } = superblock;
+  const { bytesUsed, deviceCount, deviceSize, sectorSize, root } = superblock;
   const size = Math.min(deviceSize, volume.size);
   return {
     kind: 'btrfs',
@@ -54,6 +54,7 @@ function infoOf(superblock: Superblock, volume: Source): FilesystemInfo {
     // With several devices nothing says how much of it lies on this one.
     used: deviceCount === 1 ? Math.min(bytesUsed, size) : undefined,
     lastWritten: undefined,
+    commit: root.generation,
   };
 }
 

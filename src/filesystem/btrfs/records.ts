@@ -9,7 +9,7 @@ import { FormatError, readU64LE } from '../../base/u64.js';
 import { type Bytes, MiB } from '../../base/units.js';
 import { type Extent, overlaps } from '../../map/extent.js';
 import type { Source } from '../../source/types.js';
-import { type FileRecord, OutOfReach, type RecordGroup } from '../plugin.js';
+import { type FileRecord, type FilesystemInfo, OutOfReach, type RecordGroup } from '../plugin.js';
 import { demandAllHere, demandTrustworthy, FIXED } from './allocation-map.js';
 import type { Chunk } from './chunk.js';
 import { type ChunkMap, readChunks } from './chunk-map.js';
@@ -23,7 +23,7 @@ import type { Range } from './striping.js';
 import { demandSuperblock, type Superblock } from './superblock.js';
 import { findTree, TreeId } from './tree.js';
 
-/** A group is all extents that begin in one stretch of so many addresses. */
+/** A group is all extents that begin in one stretch of so many addresses; its id is the first one. */
 const STRETCH = 2 * MiB;
 /** The kernel makes none that are longer; a longer one is no record. */
 const LONGEST_EXTENT = 256 * MiB;
@@ -36,8 +36,18 @@ const CHUNK_DATA = 1;
 const At = { address: 0, length: 1, generation: 2, places: 3, checksumType: 4, repairs: 5, end: 7 } as const;
 const NUMBER = 8;
 
-/** Throws FormatError if the metadata contradicts itself; OutOfReach if there are other devices. */
-export async function* recordsOf(volume: Source): AsyncGenerator<RecordGroup> {
+/** No stamp tells when an extent came; this one is later than all. */
+const JUST_NOW = Number.MAX_SAFE_INTEGER;
+
+/**
+ * `commit`: the last one when the volume was looked at. What came with later ones changed just now: a map of that commit
+ * calls it free, so it may not have been copied. Throws FormatError if the metadata contradicts itself; OutOfReach if
+ * there are other devices.
+ */
+export async function* recordsOf(
+  volume: Source,
+  { commit = 0 }: Pick<FilesystemInfo, 'commit'>,
+): AsyncGenerator<RecordGroup> {
   const superblock = await demandSuperblock(volume);
   demandPlain(volume, superblock);
   const { map, nodes } = await readChunks(volume, superblock);
@@ -47,7 +57,7 @@ export async function* recordsOf(volume: Source): AsyncGenerator<RecordGroup> {
   const extentTree = await findTree(nodes, superblock, TreeId.EXTENT);
   const checksums = new ChecksumCursor(leavesAhead(checksumTree), superblock);
   const chunks = new DataChunks(map);
-  const group = new Group(superblock, checksums.size, repairs);
+  const group = new Group(superblock, checksums.size, { repairs, commit });
   let after = 0;
   for await (const leaf of leavesAhead(extentTree)) {
     const { extents } = readLeaf(leaf, { first: 0, after, sizes: superblock });
@@ -56,7 +66,7 @@ export async function* recordsOf(volume: Source): AsyncGenerator<RecordGroup> {
       const generation = generationOfData(leaf, extent, superblock.root.generation);
       const chunk = generation === undefined ? undefined : chunks.at(extent);
       if (generation === undefined || !chunk) continue;
-      const id = Math.floor(extent.start / STRETCH);
+      const id = extent.start - (extent.start % STRETCH);
       if (id !== group.id) {
         if (!group.isEmpty) yield group.finished();
         group.begin(id);
@@ -135,6 +145,7 @@ class Group {
   readonly #checksumType: number;
   readonly #checksumSize: number;
   readonly #repairs: Buffer;
+  readonly #commit: number;
   id = -1;
   bytes = Buffer.alloc(MiB);
   /** The same memory: numbers of 64 bits hold all addresses, and are quick to write. */
@@ -143,11 +154,16 @@ class Group {
   #starts: number[] = [];
   #end = 0;
 
-  constructor({ sectorSize, checksumType }: Superblock, checksumSize: number, repairs: Buffer) {
+  constructor(
+    { sectorSize, checksumType }: Superblock,
+    checksumSize: number,
+    { repairs, commit }: { repairs: Buffer; commit: number },
+  ) {
     this.#sectorSize = sectorSize;
     this.#checksumType = checksumType;
     this.#checksumSize = checksumSize;
     this.#repairs = repairs;
+    this.#commit = commit;
   }
 
   get isEmpty(): boolean {
@@ -218,7 +234,8 @@ class Group {
     const extents: Extent[] = [];
     for (let index = 0; index < number(At.places); index += 1) extents.push({ offset: number(At.end + index), length });
     const digest = digestOf(this.bytes.subarray(start * NUMBER, end * NUMBER));
-    return { id: number(At.address), digest, extents, changedAt: 0 };
+    const changedAt = number(At.generation) > this.#commit ? JUST_NOW : 0;
+    return { id: number(At.address), digest, extents, changedAt };
   }
 }
 
