@@ -5,12 +5,11 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { ectypeIn } from '../support/ectype-cli.js';
 import { type CloneTime, demandMoment, readLog } from '../support/live-log.js';
-import { cloneLive, type LiveVolume, whileWriting, withLiveVolume } from '../support/live-volume.js';
+import { cloneLive, demandHealed, type LiveVolume, whileWriting, withLiveVolume } from '../support/live-volume.js';
 import { HAS_LOOP } from '../support/loop.js';
 import { SEED } from '../support/random.js';
-import { copyInto, listing, RAPID_KINDS, type RapidKind } from '../support/rapid-kinds.js';
+import { copyInto, RAPID_KINDS, type RapidKind } from '../support/rapid-kinds.js';
 import { rounds } from '../support/scale.js';
 import { scratchFolder } from '../support/scratch.js';
 
@@ -62,24 +61,6 @@ async function againAndAgain(kind: RapidKind, seed: number): Promise<void> {
     console.log(`${kind.name}: ${counts.join(', ')} writes were done before`);
     await demandHealed(volume, target, ['rapid', 'compare']);
   });
-}
-
-/** A clone of the source at rest makes the target equal to it, whatever was known of it. */
-async function demandHealed(
-  { kind, folder, device, image }: LiveVolume,
-  target: string,
-  modes: readonly string[],
-): Promise<void> {
-  const ectype = ectypeIn(folder);
-  const { plan } = ectype.clone(device, target);
-  const [planned] = plan.volumes;
-  assert.ok(modes.includes(planned?.detect ?? ''), `${planned?.detect}: ${planned?.detectReason}`);
-  const { differences } = ectype.verify(device, target);
-  assert.equal(differences, [], 'MISSED');
-  kind.check(target);
-  const readOnly = kind.name === 'ext4' ? 'ro,noload' : kind.name === 'XFS' ? 'ro,nouuid' : 'ro';
-  const wanted = await kind.mounted(image, listing, readOnly);
-  assert.equal(await kind.mounted(target, listing, readOnly), wanted, 'MISSED: the same files');
 }
 
 for (const [index, kind] of KINDS.entries()) {

@@ -8,10 +8,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import * as assert from 'uvu/assert';
 import type { ClonePlan, CloneRunResult } from '../../src/operation/clone-types.js';
+import { ectypeIn } from './ectype-cli.js';
 import { type Ended, ectypeUntil } from './ending.js';
 import { withSafety, writeIn } from './live-disk.js';
 import { beginFiles } from './live-log.js';
-import { newImage, type RapidKind } from './rapid-kinds.js';
+import { listing, newImage, type RapidKind } from './rapid-kinds.js';
 import { run, tryRun } from './run.js';
 
 const WRITER = fileURLToPath(new URL('./live-writer.js', import.meta.url));
@@ -46,7 +47,8 @@ export async function withLiveVolume(
   let isMounted = false;
   const unmount = (): void => {
     if (!isMounted) return;
-    run('umount', [point]);
+    // Writers that were killed a moment ago may not be gone yet.
+    for (let tries = 0; tries < 50 && tryRun('umount', [point]).status !== 0; tries += 1) run('sleep', ['0.05']);
     isMounted = false;
   };
   try {
@@ -115,4 +117,22 @@ export async function demandWritable(point: string): Promise<void> {
   const { ended } = writeIn(point);
   const late = sleep(LONGEST_WAIT_MS, 'late', { ref: false });
   assert.is.not(await Promise.race([ended, late]), 'late', `a write to ${point} takes too long`);
+}
+
+/** A clone of the source at rest makes the target equal to it, whatever was known of it. */
+export async function demandHealed(
+  { kind, folder, device, image }: LiveVolume,
+  target: string,
+  modes: readonly string[],
+): Promise<void> {
+  const ectype = ectypeIn(folder);
+  const { plan } = ectype.clone(device, target);
+  const [planned] = plan.volumes;
+  assert.ok(modes.includes(planned?.detect ?? ''), `${planned?.detect}: ${planned?.detectReason}`);
+  const { differences } = ectype.verify(device, target);
+  assert.equal(differences, [], 'MISSED');
+  kind.check(target);
+  const readOnly = kind.name === 'ext4' ? 'ro,noload' : kind.name === 'XFS' ? 'ro,nouuid' : 'ro';
+  const wanted = await kind.mounted(image, listing, readOnly);
+  assert.equal(await kind.mounted(target, listing, readOnly), wanted, 'MISSED: the same files');
 }
