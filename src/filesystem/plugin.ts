@@ -132,8 +132,10 @@ export interface FilesystemPlugin {
    * Throws FormatError if the metadata contradicts itself; the volume is then copied whole, with a warning.
    */
   openAllocationMap(volume: Source, info: FilesystemInfo): Promise<AllocationMap>;
-  /** 16 bytes that differ after every writing mount or repair of the volume. */
+  /** 16 bytes that differ after everything that was written to the volume by way of the file system, or by a repair. */
   token(volume: Source, info: FilesystemInfo): Promise<Buffer>;
+  /** The token may stay the same while a kernel pages to a swap file: what changes no metadata, even a mount, commits nothing. */
+  readonly tokenMissesPaging?: boolean;
   /**
    * The records of all regular files whose data may stay unread while their records stay the same. Whatever is in no
    * record is read: directories, the file system's own files, files that others write to than the file system.

@@ -117,7 +117,8 @@ async function detectIn(options: DetectOptions, planned: PlannedVolume, index: n
   const { catalogue, token } = formers[index] ?? {};
   const base = catalogue === undefined ? undefined : join(folder, catalogue);
   const altered = alteredIn(planned);
-  if (base !== undefined && token !== undefined && token === tokens[index] && isSameAltered(base, altered)) {
+  const isSameToken = token !== undefined && token === tokens[index] && !planned.report.plugin?.tokenMissesPaging;
+  if (base !== undefined && isSameToken && isSameAltered(base, altered)) {
     return { isUntouched: true, catalogue };
   }
   return compareRecords(planned, { ...options, grid: map.grid, folder, base, altered });

@@ -42,12 +42,13 @@ export interface Ectype {
   refused(status: number, ...words: string[]): CliError;
 }
 
-export function ectypeIn(folder: string): Ectype {
+/** `env`: what the process gets beside the variables of this one. */
+export function ectypeIn(folder: string, env: NodeJS.ProcessEnv = {}): Ectype {
   const state = join(folder, 'state');
   mkdirSync(state, { recursive: true });
   const attempt = (...words: string[]): Ended => {
     const { status, stdout, stderr } = tryRun(process.execPath, [MAIN, ...words, '--json'], {
-      env: { ECTYPE_STATE: state },
+      env: { ...env, ECTYPE_STATE: state },
     });
     const events = stdout
       .split('\n')

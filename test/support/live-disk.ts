@@ -74,8 +74,12 @@ function unmount(point: string): void {
 }
 
 /** Thaws at the end of `body`, and in any case after a time, from a process that outlives this one. */
-export async function withSafety<T>(points: readonly string[], body: () => Promise<T> | T): Promise<T> {
-  const script = `sleep ${SAFETY_SECONDS}; for p in "$@"; do fsfreeze -u "$p"; done`;
+export async function withSafety<T>(
+  points: readonly string[],
+  body: () => Promise<T> | T,
+  seconds = SAFETY_SECONDS,
+): Promise<T> {
+  const script = `sleep ${seconds}; for p in "$@"; do fsfreeze -u "$p"; done`;
   const safety = spawn('sh', ['-c', script, 'safety', ...points], { detached: true, stdio: 'ignore' });
   safety.unref();
   try {

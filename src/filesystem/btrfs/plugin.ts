@@ -37,6 +37,8 @@ export const btrfs: FilesystemPlugin = {
     return tokenOf(volume, await demandSuperblock(volume));
   },
 
+  tokenMissesPaging: true,
+
   records(volume, info) {
     return recordsOf(volume, info);
   },

@@ -1,6 +1,7 @@
-// The token of a btrfs volume: a digest of what every writing mount and every repair changes.
+// The token of a btrfs volume: a digest of what every commit and every repair changes.
 // Invariant: equal tokens mean that nothing was committed in between. Each commit has a new generation and a new root of
 // the root tree; both are in the superblock, and the root tree's root bears the checksums of nothing but its own moment.
+// A mount that changes nothing commits nothing, and neither does paging to a swap file.
 
 import { DigestStream } from '../../base/digest.js';
 import { FormatError } from '../../base/u64.js';
