@@ -3,6 +3,7 @@
 // and if nothing that changed, is new or is gone claims them too.
 
 import { FormatError } from '../base/u64.js';
+import type { Bytes } from '../base/units.js';
 import type { FileRecord, FilesystemInfo, FilesystemPlugin, RecordGroup } from '../filesystem/plugin.js';
 import type { Grid } from '../map/block-map.js';
 import type { Extent } from '../map/extent.js';
@@ -51,6 +52,39 @@ export async function findUnchanged(options: ChangeOptions): Promise<Proof> {
   }
 }
 
+/**
+ * What a catalogue proves of a source that is known to have the same records now; undefined if it is damaged. Bytes without
+ * a record are read: they may have changed all the same.
+ */
+export function provedBy(
+  path: string,
+  { grid, unit, altered }: { grid: Grid; unit: Bytes; altered: readonly Extent[] },
+): Proof | undefined {
+  const proof = new Proof(grid, unit);
+  for (const { offset, length } of altered) proof.spoil(offset, length);
+  try {
+    const reader = openCatalogue(path);
+    try {
+      for (let group = reader.next(); group; group = reader.next()) takeOver(group, proof);
+    } finally {
+      reader.close();
+    }
+  } catch (error) {
+    if (error instanceof CatalogueDamaged) return undefined;
+    throw error;
+  }
+  proof.settle();
+  return proof;
+}
+
+/** The records of a group that is what it was: the known ones prove, the others may have changed. */
+function takeOver(group: CataloguedGroup, proof: Proof): void {
+  group.forEachExtent((isKnown, offset, length) => {
+    if (isKnown) proof.prove(offset, length);
+    else proof.spoil(offset, length);
+  });
+}
+
 class Comparison {
   readonly #options: ChangeOptions;
   readonly #proof: Proof;
@@ -70,7 +104,7 @@ class Comparison {
       const former = this.#base?.take(group.id);
       if (former?.hasDigest(group.digest)) {
         writer.appendCopy(former);
-        this.#proveAll(former);
+        takeOver(former, this.#proof);
       } else {
         await this.#compare(group, former);
       }
@@ -78,13 +112,6 @@ class Comparison {
     this.#base?.spoilRest();
     this.#proof.settle();
     return this.#proof;
-  }
-
-  #proveAll(group: CataloguedGroup): void {
-    group.forEachExtent((isKnown, offset, length) => {
-      if (isKnown) this.#proof.prove(offset, length);
-      else this.#proof.spoil(offset, length);
-    });
   }
 
   async #compare(group: RecordGroup, former: CataloguedGroup | undefined): Promise<void> {

@@ -23,10 +23,12 @@ export async function looksLikeSwap(volume: Source, { size, extents }: FileRecor
   const [first] = extents;
   if (size === undefined || first === undefined) return false; // no swap area can be made on such file systems
   if (size < FEWEST_PAGES * SMALLEST_PAGE || size % SMALLEST_PAGE !== 0) return false;
-  const head = Buffer.alloc(Math.min(LARGEST_PAGE, first.length));
+  const page = Math.min(LARGEST_PAGE, size);
+  if (first.length < page) return true; // its head lies in several places: no reason to look for them
+  const head = Buffer.alloc(page);
   await volume.read(head, first.offset);
-  for (let page = SMALLEST_PAGE; page <= head.length; page *= 2) {
-    if (SIGNATURES.has(head.toString('latin1', page - 10, page))) return true;
+  for (let end = SMALLEST_PAGE; end <= head.length; end *= 2) {
+    if (SIGNATURES.has(head.toString('latin1', end - 10, end))) return true;
   }
   return false;
 }

@@ -4,7 +4,7 @@
 import { join } from 'node:path';
 import { FormatError } from '../base/u64.js';
 import type { Bytes } from '../base/units.js';
-import { findUnchanged } from '../detect/changes.js';
+import { findUnchanged, provedBy } from '../detect/changes.js';
 import { startOfSystem } from '../device/system.js';
 import type { Grid } from '../map/block-map.js';
 import { type Extent, normalise } from '../map/extent.js';
@@ -117,9 +117,12 @@ async function detectIn(options: DetectOptions, planned: PlannedVolume, index: n
   const { catalogue, token } = formers[index] ?? {};
   const base = catalogue === undefined ? undefined : join(folder, catalogue);
   const altered = alteredIn(planned);
-  const isSameToken = token !== undefined && token === tokens[index] && !planned.report.plugin?.tokenMissesPaging;
+  const isSameToken = token !== undefined && token === tokens[index];
   if (base !== undefined && isSameToken && isSameAltered(base, altered)) {
-    return { isUntouched: true, catalogue };
+    const { plugin, filesystem } = planned.report;
+    if (!plugin?.tokenMissesPaging || !filesystem) return { isUntouched: true, catalogue };
+    const proof = provedBy(base, { grid: map.grid, unit: filesystem.blockSize, altered });
+    if (proof) return { proof, catalogue };
   }
   return compareRecords(planned, { ...options, grid: map.grid, folder, base, altered });
 }

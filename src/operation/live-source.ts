@@ -18,7 +18,7 @@ import type { DiskReport, VolumeReport } from '../plan/inspect.js';
 /** No freeze lasts longer, whatever happens. */
 export const LONGEST_FREEZE_S = 60;
 /** Without a sign of life for so long the watchdog thaws. */
-const SILENCE_MS = 5000;
+const SILENCE_MS = 10_000;
 const BEAT_MS = 500;
 
 export interface FrozenTimes {

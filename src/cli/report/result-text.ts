@@ -97,6 +97,7 @@ function amountsLine(amounts: Amounts, seconds: number): string {
   if (amounts.zeroed > 0) words.push(`zeroed ${formatBytes(amounts.zeroed)}`);
   if (amounts.discarded > 0) words.push(`discarded ${formatBytes(amounts.discarded)}`);
   words.push(`left ${formatBytes(amounts.skipped)} as they were`);
-  const rate = seconds > 0 ? `, ${formatBytes(Math.round(amounts.done / seconds))}/s` : '';
+  const moved = amounts.sourceRead + amounts.written > 0;
+  const rate = moved && seconds > 0 ? `, ${formatBytes(Math.round(amounts.done / seconds))}/s` : '';
   return `${words.join(', ')}; ${formatDuration(seconds)}${rate}.`;
 }
