@@ -26,7 +26,7 @@ export interface FilesystemInfo {
   readonly made?: string;
   /** Number of its last commit, if it is written in commits. */
   readonly commit?: number;
-  /** How often it was mounted for writing, if it counts that. */
+  /** Grows by one each time it is mounted for writing, and by more than that if that may go unseen; if it counts that. */
   readonly mounts?: number;
 }
 

@@ -187,6 +187,19 @@ test('after a check no record of a volume without a journal counts', async () =>
   }
 });
 
+test('a check of everything hides no mount', async () => {
+  makeImage(image, 32 * MiB, ['-t', 'ext4']);
+  const mounts = (): Promise<number> => withVolume(image, async (_, info) => info.mounts ?? Number.NaN);
+  mounted(image, () => undefined);
+  const once = await mounts();
+  mounted(image, () => undefined);
+  assert.is(await mounts(), once + 1);
+  await new Promise((resolve) => setTimeout(resolve, 1100)); // it says when in seconds
+  run('e2fsck', ['-fp', image]);
+  mounted(image, () => undefined);
+  assert.not([0, 1].includes((await mounts()) - once), 'it counts from nothing again');
+});
+
 test('stamps: to the end of the second where inodes have whole ones, and after 2038', async () => {
   for (const [inodeSize, exact] of [
     ['128', false],

@@ -42,6 +42,7 @@ const At = {
   descriptorSize: 0xfe,
   firstMetaGroup: 0x104,
   mountCount: 0x34,
+  lastCheck: 0x40,
   madeTime: 0x108,
   blockCountHigh: 0x150,
   freeBlockCountHigh: 0x158,
@@ -88,7 +89,9 @@ export interface Superblock extends Features {
   /** Block of the multiple mount protection; 0 without that feature. */
   readonly mmpBlock: number;
   readonly lastWritten: Date | undefined;
-  /** How often it was mounted for writing since it was checked last. */
+  /**
+   * Grows by one with each mount for writing, and by far more with a check of everything: e2fsck counts the mounts anew.
+   */
   readonly mountCount: number;
   /** When it was made, and what its directories are hashed with: both drawn by mke2fs. Hexadecimal. */
   readonly made: string;
@@ -130,7 +133,7 @@ export function parseSuperblock(raw: Buffer): Superblock | undefined {
     journalInode: raw.readUInt32LE(At.journalInode),
     mmpBlock: (features.incompat & Incompat.MMP) !== 0 ? readU64LE(raw, At.mmpBlock) : 0,
     lastWritten: lastWritten(raw),
-    mountCount: raw.readUInt16LE(At.mountCount),
+    mountCount: raw.readUInt32LE(At.lastCheck) * 2 ** 16 + raw.readUInt16LE(At.mountCount),
     made: raw.toString('hex', At.madeTime, At.madeTime + 4) + raw.toString('hex', At.hashSeed, At.hashSeed + 16),
   };
 }
