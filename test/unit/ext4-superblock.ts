@@ -19,6 +19,8 @@ test('reads what the superblock says', async () => {
     blockSize: 1024,
     used: 5536 * 1024,
     lastWritten: new Date(1_700_000_000_000),
+    made: '00'.repeat(20),
+    mounts: 0,
   });
 });
 
