@@ -1,17 +1,14 @@
 // Copies a source that is in use: passes while everybody writes, and a last one while its file systems are frozen.
-// Invariant: what the last pass leaves unread was last changed before the pass that read it began, by stamps that the
-// freeze before that pass has made the kernel renew.
+// Invariant: each pass begins with the records of a frozen moment: what they describe is on the disk then, and a file that
+// changes, moves or goes afterwards has another record. What has the same one in the last pass was read as it is.
 
 import { tooMuchChanges } from '../base/errors/live.js';
 import { sourceChanged } from '../base/errors/run.js';
-import { FormatError } from '../base/u64.js';
 import type { PlacedVolume } from '../engine/commit.js';
 import type { AllocationMap } from '../map/allocation-map.js';
 import { type BufferedBlockMap, bufferedBlockMap } from '../map/buffered-block-map.js';
-import { extentEnd } from '../map/extent.js';
 import { allocationOf } from '../plan/allocation.js';
 import type { PlannedVolume } from '../plan/clone-plan.js';
-import { hasRecords } from '../plan/rapid.js';
 import { patchedSource } from '../source/patched.js';
 import { sliceSource } from '../source/slice.js';
 import type { Source } from '../source/types.js';
@@ -20,9 +17,10 @@ import { ChangeCollector } from './changes.js';
 import type { PreparedClone } from './clone-types.js';
 import { buildVolumes } from './clone-volumes.js';
 import { copyAndStage, copyVolumes, countedOf } from './copy-source.js';
-import { type Detection, type DetectOptions, detectChanges, type FormerState, formersOf } from './detection.js';
+import { type Detection, detectChanges, type FormerState, formersOf } from './detection.js';
 import { readSourceState, witnessPlaces } from './evidence.js';
 import { type LiveClone, LONGEST_FREEZE_S } from './live-source.js';
+import { patientMap } from './patient-map.js';
 import { type Counted, reportProgress } from './progress.js';
 import { type Copied, type Run, secondsSince } from './run.js';
 
@@ -33,7 +31,6 @@ const SHORT_PASS_S = 0.5;
 const NO_SHORTER = 0.7;
 /** The last pass may take longer than the one before it, and must end in time. */
 const LONGEST_PASS_S = LONGEST_FREEZE_S / 3;
-const MOST_TRIES = 5;
 
 /** Throws ToolError; the next run goes on. */
 export async function copyLive(run: Run, live: LiveClone): Promise<Copied> {
@@ -70,12 +67,13 @@ class Passes {
   async copyInUse(pass: number): Promise<number> {
     const { session, target, options } = this.#run;
     const { source } = this.#live;
-    const { prepared, startedAt } = await source.frozen(async (at) => ({
-      prepared: await this.#preparedNow(pass > 1),
-      startedAt: at,
-    }));
+    const catalogues: HeldChunks[] = [];
+    const { prepared, detection } = await source.frozen(async (at) => {
+      const now = await this.#preparedNow(pass > 1);
+      return { prepared: now, detection: await this.#detectNow(now, at, catalogues) };
+    });
+    for (const held of catalogues) held.release();
     const start = performance.now();
-    const detection = await this.#detectPatiently(prepared, startedAt);
     try {
       const layout = {
         ...prepared.layout,
@@ -117,12 +115,7 @@ class Passes {
   async #copyAt(startedAt: number, { buffers, catalogues }: Held): Promise<Copied> {
     const { session, target } = this.#run;
     const prepared = await this.#preparedNow(true);
-    const openFile = (path: string): HeldChunks['writer'] => {
-      const held = holdChunks(path);
-      catalogues.push(held);
-      return held.writer;
-    };
-    const detection = await detectChanges({ ...(await this.#detectOptions(prepared, startedAt)), openFile });
+    const detection = await this.#detectNow(prepared, startedAt, catalogues);
     try {
       const placed = buildVolumes(prepared, target, { session, detection, again: true }).map((each) =>
         withBuffer(each, buffers),
@@ -178,23 +171,25 @@ class Passes {
     return sliceSource(medium, sourceExtent, `${medium.name} ${name}`);
   }
 
-  async #detectOptions(prepared: PreparedClone, startedAt: number): Promise<DetectOptions> {
+  /** The records of the frozen source, all of them; the catalogues stay in memory, because no file may be written. */
+  async #detectNow(prepared: PreparedClone, startedAt: number, catalogues: HeldChunks[]): Promise<Detection> {
     const tokens = await this.#staticTokens(prepared);
-    return { prepared, session: this.#run.session, formers: this.#formers, tokens, startedAt };
-  }
-
-  /** While files are created and removed, trees do not always fit together: then it is tried again. */
-  async #detectPatiently(prepared: PreparedClone, startedAt: number): Promise<Detection> {
-    const options = await this.#detectOptions(prepared, startedAt);
-    for (let tries = 1; ; tries += 1) {
-      const detection = await detectChanges(options);
-      const { volumes } = prepared.layout;
-      const lacks = (await detection.finish()).some(
-        (name, index) => name === undefined && isCatalogued(volumes[index]),
-      );
-      if (!lacks || tries === MOST_TRIES) return detection;
-      await pause();
-    }
+    const openFile = (path: string): HeldChunks['writer'] => {
+      const held = holdChunks(path);
+      catalogues.push(held);
+      return held.writer;
+    };
+    const { session } = this.#run;
+    const detection = await detectChanges({
+      prepared,
+      session,
+      formers: this.#formers,
+      tokens,
+      startedAt,
+      openFile,
+    });
+    await detection.settled();
+    return detection;
   }
 
   /** A map that is read while the file system changes it: opened again where it contradicts itself. */
@@ -247,21 +242,10 @@ interface Held {
 }
 
 const PLAIN = { forensic: false, leaveOut: false } as const;
-const PAUSE_MS = 100;
-
-function pause(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
-}
-
 function isSame(a: PlannedVolume, b: PlannedVolume | undefined): boolean {
   const facts = ({ name, sourceExtent, targetExtent, report: { filesystem } }: PlannedVolume): string =>
     JSON.stringify([name, sourceExtent, targetExtent, filesystem?.kind, filesystem?.uuid, filesystem?.size]);
   return b !== undefined && facts(a) === facts(b);
-}
-
-/** What is kept is not read again, and has the catalogue that it has, or none. */
-function isCatalogued(planned: PlannedVolume | undefined): boolean {
-  return planned !== undefined && !planned.kept && hasRecords(planned);
 }
 
 function namesOf(volumes: readonly PlannedVolume[], { source }: PreparedClone): string[] {
@@ -272,28 +256,4 @@ function withBuffer({ volume, offset }: PlacedVolume, buffers: BufferedBlockMap[
   const map = bufferedBlockMap(volume.map);
   buffers.push(map);
   return { volume: { ...volume, map }, offset };
-}
-
-/** The last pass copies what this map leaves out after all. */
-function patientMap(map: AllocationMap, open: () => Promise<AllocationMap>): AllocationMap {
-  let current = map;
-  return {
-    blockSize: map.blockSize,
-    async *usedExtents(within) {
-      const end = extentEnd(within);
-      for (let tries = 1, position = within.offset; position < end && tries <= MOST_TRIES; tries += 1) {
-        try {
-          for await (const extent of current.usedExtents({ offset: position, length: end - position })) {
-            yield extent;
-            position = extentEnd(extent);
-          }
-          return;
-        } catch (error) {
-          if (!(error instanceof FormatError)) throw error;
-          await pause();
-          current = await open();
-        }
-      }
-    },
-  };
 }
