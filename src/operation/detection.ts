@@ -46,6 +46,8 @@ export interface FormerState {
   readonly catalogue: string | undefined;
   /** The source's token at that moment; undefined where it proves nothing. */
   readonly token: string | undefined;
+  /** Nothing is known but of a source that is untouched as a whole. */
+  readonly onlyIfUntouched?: boolean;
 }
 
 export interface DetectOptions {
@@ -64,8 +66,9 @@ export interface DetectOptions {
 /** What the last commit left, of volumes whose plan is to read only what changed. */
 export function formersOf({ maps, volumes }: Session): FormerState[] {
   return maps.map(({ trust }, index) => {
-    const { catalogue, sourceToken } = (trust.mode === 'rapid' && volumes[index]) || {};
-    return { catalogue, token: sourceToken };
+    const { onlyIfUntouched = false } = trust;
+    const { catalogue, sourceToken } = ((trust.mode === 'rapid' || onlyIfUntouched) && volumes[index]) || {};
+    return { catalogue, token: sourceToken, onlyIfUntouched };
   });
 }
 
@@ -84,11 +87,7 @@ export async function detectChanges(options: DetectOptions): Promise<Detection> 
       const work = detectIn(options, planned, index);
       work.catch(() => {}); // whoever waits for it is told
       found.push(work);
-      const {
-        proof,
-        isUntouched = false,
-        note,
-      } = options.formers[index]?.catalogue === undefined ? NOTHING : await work;
+      const { proof, isUntouched = false, note } = mayProve(options, index) ? await work : NOTHING;
       proofs.push(proof);
       untouched.push(isUntouched);
       if (note) notes.push(note);
@@ -108,6 +107,11 @@ export async function detectChanges(options: DetectOptions): Promise<Detection> 
 
 const NOTHING: Found = {};
 
+function mayProve({ formers, tokens }: DetectOptions, index: number): boolean {
+  const { catalogue, token, onlyIfUntouched } = formers[index] ?? {};
+  return catalogue !== undefined && !(onlyIfUntouched && token !== tokens[index]);
+}
+
 async function detectIn(options: DetectOptions, planned: PlannedVolume, index: number): Promise<Found> {
   const { prepared, session, formers, tokens } = options;
   if (planned.kept) return { catalogue: session.volumes[index]?.catalogue };
@@ -115,7 +119,7 @@ async function detectIn(options: DetectOptions, planned: PlannedVolume, index: n
   if (!map || !hasRecords(planned) || prepared.forensic || prepared.rescue) return {};
   const folder = lineageFolder(session.folder, session.lineage);
   const { catalogue, token } = formers[index] ?? {};
-  const base = catalogue === undefined ? undefined : join(folder, catalogue);
+  const base = catalogue !== undefined && mayProve(options, index) ? join(folder, catalogue) : undefined;
   const altered = alteredIn(planned);
   const isSameToken = token !== undefined && token === tokens[index];
   if (base !== undefined && isSameToken && isSameAltered(base, altered)) {

@@ -32,7 +32,8 @@ export function withRapid(trust: Trust, options: RapidOptions): Trust {
     const planned = options.volumes[index];
     if (volume.mode !== 'hash' || !planned) return volume;
     const reason = whyNotRapid(planned, { ...options, trust, catalogue: volume.record?.catalogue });
-    return reason === undefined ? { ...volume, mode: 'rapid' } : { ...volume, reason };
+    if (reason === undefined) return { ...volume, mode: 'rapid' };
+    return { ...volume, reason, ...(reason === MAYBE_CRASHED && { onlyIfUntouched: true }) };
   });
   return { ...trust, volumes };
 }
@@ -64,7 +65,7 @@ function whyNotRapid(
 }
 
 const MAYBE_CRASHED =
-  'a crash since the last run cannot be excluded, and could have left changes without a trace (--detect rapid trusts that there was none)';
+  'unless it is untouched, because a crash since the last run could have left changes without a trace (--detect rapid trusts that there was none)';
 
 function headOf(path: string): CatalogueHead | undefined {
   try {

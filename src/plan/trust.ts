@@ -23,6 +23,8 @@ export interface VolumeTrust {
   readonly touched: boolean;
   /** Block map of an earlier run that still holds; only with `rapid` and `hash`. */
   readonly record: VolumeRecord | undefined;
+  /** What is known of the source's files proves nothing, unless the source is untouched as a whole. */
+  readonly onlyIfUntouched?: boolean;
   /** The note of an earlier run that the volume still bears on the target. */
   readonly witness: Witness | undefined;
   /** What is known of the volume from earlier runs, even if its map is not trusted any more. */
