@@ -100,7 +100,7 @@ const DISTURBANCES: readonly Disturbance[] = [
       const words = ['clone', '--yes', '--json', source, target];
       const { signal } = await ectypeUntil(words, { state: ectype.state, end: { signal: 'SIGKILL', afterMs } });
       history.told.push(`${signal ?? 'no signal'} after ${afterMs} ms`);
-      history.writes += 1; // perhaps
+      history.moment = undefined; // nobody knows whether it wrote, so whether the copies still are what they were
       if (random.chance(0.5)) await history.work();
       return { modes: ['rapid', 'hash', 'compare'] };
     },

@@ -97,7 +97,16 @@ async function someRounds({ name, wish, grows, options }: Scene, random: Random)
       if (random.chance(0.7)) await overwrite(disk, partition, random);
       if (random.chance(0.6)) await changeDisk(disk, { random, generation: round }, [partition.number]);
     }
-    const cloned = ectype.clone(disk.path, target, '--verify', '--full-check-every', '0', ...options);
+    const cloned = ectype.clone(
+      disk.path,
+      target,
+      '--verify',
+      '--detect',
+      'rapid',
+      '--full-check-every',
+      '0',
+      ...options,
+    );
     demandRapid(cloned, new Set(changed.map(({ number }) => number)));
     await demandRescaled(disk, target, await listDisk(disk.path, disk.partitions));
   }

@@ -160,7 +160,9 @@ export class RapidHistory {
   async clone(expected: Expected, { ectype = this.ectype, options = [] as readonly string[] } = {}): Promise<Cloned> {
     const isOld = Date.now() > this.#filledAt + YOUNG_MS;
     const check = options.includes('--full-check-every') ? [] : ['--full-check-every', '0'];
-    const cloned = ectype.clone(this.source, this.target, ...options, ...check);
+    // Not for every file system is it the default.
+    const detect = options.includes('--detect') ? [] : ['--detect', 'rapid'];
+    const cloned = ectype.clone(this.source, this.target, ...options, ...check, ...detect);
     const [volume] = cloned.plan.volumes;
     assert.ok(volume);
     if (cloned.changed) this.writes += 1;
