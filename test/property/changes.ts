@@ -24,6 +24,8 @@ const GRID = { size: UNITS * UNIT, blockSize: BLOCK_SIZE };
 const PER_GROUP = 3;
 const IDS = 201;
 const SECOND = 1000;
+/** What the target holds where it got something else than the source's bytes. */
+const ALTERED = -1;
 
 interface File {
   version: number;
@@ -272,6 +274,7 @@ test('no unread block ever changed, and most of what did not change stays unread
       spared += units.length;
       if (isKnown) alike += copied.reduce((sum, version, unit) => sum + (version === world.content[unit] ? 1 : 0), 0);
       copied = world.content.slice();
+      for (const { offset } of altered) copied[offset / UNIT] = ALTERED;
       world.scan();
       scannedAt = startedAt;
       rmSync(base, { force: true });
