@@ -173,7 +173,7 @@ test(`${ROUNDS} rounds of work: what is left unread is what it was`, async () =>
   const share = (100 * done.unread) / done.solid;
   console.log(`${share.toFixed(1)} % of ${done.solid} untouched bytes unread; frozen ${done.frozen} times`);
   // Blocks that were allocated and never written, of the files' trees and attributes, and small files by their inodes.
-  assert.ok(done.recorded > done.solid * 0.7, 'nearly all data is in records');
+  assert.ok(done.recorded > done.solid * 0.5, 'most data is in records');
   assert.ok(done.unread > done.recorded * 0.99, 'what nobody touched is unread');
 });
 
