@@ -126,7 +126,7 @@ export async function demandHealed(
   modes: readonly string[],
 ): Promise<void> {
   const ectype = ectypeIn(folder);
-  const { plan } = ectype.clone(device, target);
+  const { plan } = ectype.clone(device, target, '--detect', 'rapid'); // nothing crashed here
   const [planned] = plan.volumes;
   assert.ok(modes.includes(planned?.detect ?? ''), `${planned?.detect}: ${planned?.detectReason}`);
   const { differences } = ectype.verify(device, target);
