@@ -58,7 +58,7 @@ export const SAMPLES: Readonly<Record<string, readonly ToolError[]>> = {
       'partition 2 "root"',
       'ext4',
       'its journal was not replayed (needs_recovery is set)',
-      'Mount it and unmount it, or run `e2fsck -p`',
+      'Mount it and unmount it',
     ),
   ],
   sectorSizeStays: [

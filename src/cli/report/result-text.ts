@@ -10,13 +10,15 @@ import { printable } from '../../plan/target-content.js';
 import type { References } from '../../reshape/identity/references.js';
 import { rescueText } from './rescue-text.js';
 
-export function resultText({ source, target, scope, twin }: ClonePlan, run: CloneRunResult): string {
+export function resultText(plan: ClonePlan, run: CloneRunResult): string {
+  const { source, target, scope, twin } = plan;
+  const isFirst = plan.volumes.every(({ detect }) => detect === 'first');
   const lines = [
     run.changed
       ? `${target.path} is a clone of ${source.path}${run.unreadable ? ', as far as that could be read' : ''}.`
       : `${target.path} already was a clone of ${source.path}${run.unreadable ? ', as far as that could be read' : ''}: nothing was written to it.`,
     amountsLine(run.amounts, run.seconds),
-    ...volumeLines(run),
+    ...volumeLines(run, isFirst),
   ];
   if (run.frozen) lines.push(frozenLine(run.frozen));
   if (run.excludedBytes > 0)
@@ -41,9 +43,12 @@ function frozenLine({ last, longest, total }: FrozenTimes): string {
 }
 
 /** Where the changes were, of several volumes; then by name, if that was asked for. */
-function volumeLines({ volumes, changes }: CloneRunResult): string[] {
+function volumeLines({ volumes, changes }: CloneRunResult, isFirst: boolean): string[] {
   const touched = volumes.filter(({ written, zeroed, discarded }) => written + zeroed + discarded > 0);
-  const each = volumes.length > 1 ? touched.map(({ name, written }) => `  ${name}: wrote ${formatBytes(written)}`) : [];
+  const each =
+    volumes.length > 1 && !isFirst
+      ? touched.map(({ name, written }) => `  ${name}: wrote ${formatBytes(written)}`)
+      : [];
   return [...each, ...(changes ?? []).flatMap(changesText)];
 }
 
