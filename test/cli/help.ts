@@ -53,7 +53,7 @@ test('help shows what the value of an option is', () => {
   assert.match(cli.run(['inspect', '--help']).stdout, /--at PLACES /);
   for (const option of [
     '--only NUMBERS',
-    '--detect hash|compare',
+    '--detect rapid|hash|compare',
     '--overwrite-target ID',
     '--sector-size BYTES',
     '--rescue-time DURATION',
@@ -71,7 +71,7 @@ const WRONG: readonly (readonly [words: readonly string[], problem: RegExp, hint
   [['clone', 'a', 'b', '--only'], /not enough arguments to option --only/, /ectype clone --help/],
   [['clone', '--only', '1,x', 'a', 'b'], /--only 1,x: wanted are partition numbers/, /--help/],
   [['clone', '--only', '0', 'a', 'b'], /--only 0: wanted are partition numbers/, /--help/],
-  [['clone', '--detect', 'magic', 'a', 'b'], /--detect magic: wanted is hash or compare/, /--help/],
+  [['clone', '--detect', 'magic', 'a', 'b'], /--detect magic: wanted is rapid, hash or compare/, /--help/],
   [['clone', '--sector-size', '520', 'a', 'b'], /--sector-size 520: wanted is 512 or 4096/, /--help/],
   [['clone', '--rescue-time', '2h', 'a', 'b'], /--rescue-time 2h: this option needs --rescue/, /--help/],
   [['clone', '--rescue', '--rescue-time', 'soon', 'a', 'b'], /--rescue-time soon: wanted is a time/, /--help/],
