@@ -130,7 +130,7 @@ for (const [index, kind] of KINDS.entries()) {
       const target = join(volume.folder, 'target.img');
       const busy = busyWriter(volume.point);
       try {
-        for (let round = 0; round < rounds({ short: 2, long: 40 }); round += 1) {
+        for (let round = 0; round < rounds({ short: 1, long: 40 }); round += 1) {
           await safely(volume.point, () => killSomewhere(volume, target, SEED + 100 * index + round));
         }
       } finally {

@@ -17,7 +17,7 @@ import { rounds } from '../support/scale.js';
 import { scratchFolder } from '../support/scratch.js';
 
 const scratch = scratchFolder();
-const ROUNDS = Number(process.env['ECTYPE_RAPID_ROUNDS'] ?? rounds({ short: 5, long: 200 }));
+const ROUNDS = Number(process.env['ECTYPE_RAPID_ROUNDS'] ?? rounds({ short: 2, long: 200 }));
 /** As long as stamps prove nothing. */
 const RACY_SECONDS = '2.1';
 const LONGEST_RUN_MS = 700;

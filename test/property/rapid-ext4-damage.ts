@@ -20,7 +20,7 @@ import { rounds } from '../support/scale.js';
 import { scratchFolder } from '../support/scratch.js';
 import { ALL, Workload } from '../support/workload.js';
 
-const ROUNDS = rounds({ short: 400, long: 15_000 });
+const ROUNDS = rounds({ short: 200, long: 15_000 });
 const scratch = scratchFolder();
 const can = { ...ALL, reflink: false, fallocate: false, shift: false, punch: false };
 

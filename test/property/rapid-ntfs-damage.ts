@@ -17,7 +17,7 @@ import { rounds } from '../support/scale.js';
 import { scratchFolder } from '../support/scratch.js';
 
 const MiB = 1 << 20;
-const ROUNDS = rounds({ short: 500, long: 20_000 });
+const ROUNDS = rounds({ short: 200, long: 20_000 });
 const RECORD = 1024;
 
 const image = join(scratchFolder(), 'ntfs');
