@@ -23,8 +23,8 @@ const MAKE: Readonly<Record<Kind, readonly string[]>> = {
 const LENGTHS = [1, 3, 5, 9, 17, 30, 60, 170].map((kibibytes) => kibibytes * KiB + 700);
 const AVERAGE = LENGTHS.reduce((sum, length) => sum + length, 0) / LENGTHS.length;
 const PER_FOLDER = 100;
-/** Of the disk; the rest is for the file system's own structures. */
-const FILLED = 0.88;
+/** Of the disk; the rest is for the file system's own structures, and for what a change needs besides. */
+const FILLED = 0.85;
 
 function fileCount(size: number): number {
   return Math.floor((size * FILLED) / (AVERAGE + 2 * KiB));

@@ -131,7 +131,7 @@ async function resume(content: Buffer, before: Buffer, label: string): Promise<v
 /** Every operation in long runs, a seeded sample of them in short ones; always the first and the last. */
 function cutsOf(log: readonly Operation[], random: Random): number[] {
   const all = Array.from({ length: log.length + 1 }, (_, count) => count);
-  const chance = rounds({ short: Math.min(1, 70 / all.length), long: 1 });
+  const chance = rounds({ short: Math.min(1, 45 / all.length), long: 1 });
   return all.filter((count) => count === 0 || count === log.length || random.chance(chance));
 }
 
