@@ -129,7 +129,8 @@ test('deleted files leave the target, and what lay around them stays', async () 
   for (const { extent } of numbers)
     assert.ok(findBytes(target, secret.subarray(0, 500), extent) >= 0, 'it is a file now');
   for (const { number } of numbers) await removeFile(pair, number, 'secret');
-  const { amounts } = ectype.clone(disk.path, target);
+  // A rapid run leaves blocks alone in which only something else went.
+  const { amounts } = ectype.clone(disk.path, target, '--detect', 'hash');
   assert.ok(amounts.discarded >= numbers.length * (secret.length - 4 * BLOCK_SIZE), `${amounts.discarded} discarded`);
   for (const { extent } of numbers) {
     assert.ok(findBytes(disk.path, secret.subarray(0, 500), extent) >= 0, 'the source still has it in free space');
@@ -146,11 +147,11 @@ test('days of work: files come and go in all partitions', async () => {
   for (let generation = 1; generation <= rounds({ short: 3, long: 25 }); generation += 1) {
     await changeDisk(disk, { random, generation });
     const digest = sha256(disk.path);
-    const { amounts, plan } = ectype.clone(disk.path, target);
+    const { amounts, plan } = ectype.clone(disk.path, target, '--detect', 'hash');
     const isCheck = generation % 10 === 0;
     assert.equal(
       plan.volumes.map(({ detect }) => detect),
-      isCheck ? Array(5).fill('compare') : ['hash', 'rapid', 'hash', 'hash', 'compare'],
+      isCheck ? Array(5).fill('compare') : ['hash', 'hash', 'hash', 'hash', 'compare'],
     );
     assert.ok(amounts.written < 9 * MiB, `${amounts.written} written for about 1.5 MiB of changes`);
     assert.is(sha256(disk.path), digest);
