@@ -14,7 +14,8 @@ import type { Superblock } from './superblock.js';
 const STRIDE = 1024;
 /** Largest read of a table. */
 const PIECE: Bytes = MiB;
-const SMALLEST_UNIT: Bytes = 4 * KiB;
+/** Four inodes as most volumes have them: a changed one has few neighbours that are parsed along. */
+const UNIT: Bytes = KiB;
 const SECTOR: Bytes = 512;
 
 export interface TableUnit {
@@ -30,7 +31,7 @@ export interface TableUnit {
 /** All inodes that may be in use, in the order of their numbers. Throws FormatError. */
 export async function* tableUnits(volume: Source, superblock: Superblock): AsyncGenerator<TableUnit> {
   const { blockSize, inodeSize, inodesPerGroup } = superblock;
-  const perUnit = Math.max(blockSize, SMALLEST_UNIT) / inodeSize;
+  const perUnit = Math.max(1, UNIT / inodeSize);
   const perPiece = PIECE / inodeSize;
   const unitsPerGroup = Math.ceil(inodesPerGroup / perUnit);
   const piece = Buffer.alloc(Math.min(PIECE, inodeTableBlocks(superblock) * blockSize));
