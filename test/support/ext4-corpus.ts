@@ -33,6 +33,7 @@ export function fillFolder(folder: string, random: Random, { files, largest, tot
     mkdirSync(into, { recursive: true });
     const path = join(into, `${index}-${'n'.repeat(random.pick([1, 5, 40, 120]))}`);
     if (random.chance(0.05)) {
+      rmSync(path, { force: true }); // of a folder that is filled a second time
       symlinkSync('x'.repeat(random.pick([10, 59, 61, 300])), path);
     } else if (random.chance(0.04)) {
       writeSparse(path, random, largest);
