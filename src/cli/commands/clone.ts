@@ -11,11 +11,11 @@ export class CloneCommand extends BaseCommand {
     description: 'clone a disk or a partition; again, it is a delta clone',
     details: `
       Copies what the file systems use, and the partition table and boot code last, so that an unfinished target never
-      looks finished. The same command again reads only what changed, where the file system tells (ext2/3/4, XFS, btrfs,
-      NTFS), and writes only the blocks that differ; every tenth run that writes something reads both sides. Where a crash
-      of the source's system since the last run cannot be excluded (XFS and NTFS keep no count of mounts), all of it is
-      read, because data may have changed under old time stamps; --detect rapid says that there was none. The plan is shown first; nothing is
-      written before it is confirmed.
+      looks finished. The same command again reads only what changed, where the file system tells (ext2/3/4, XFS,
+      btrfs, NTFS), and writes only the blocks that differ; every tenth run that writes something reads both sides.
+      Where a crash of the source's system since the last run cannot be excluded (XFS and NTFS keep no count of
+      mounts), all of it is read, because data may have changed under old time stamps; --detect rapid says that there
+      was none. The plan is shown first; nothing is written before it is confirmed.
 
       \`A B\` replaces B's whole table (with --only, B then holds only those partitions). \`A#2 B#3\` copies one partition
       into another and leaves everything else on B as it is. B may be a file that does not exist yet.
