@@ -132,7 +132,7 @@ test('blocks of a tree count as much as the inode', async () => {
     const after = await scanOf();
     assert.ok(before);
     assert.not(after.records.get(id)?.digest.equals(before.digest) ?? false);
-    assert.not(after.groups.has(Math.floor((id - 1) / 16)), 'a group with such a file is read each time');
+    assert.not(after.groups.has(Math.floor((id - 1) / 4)), 'a group with such a file is read each time');
   }
 });
 
