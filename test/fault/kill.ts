@@ -156,9 +156,9 @@ async function killedRuns(kind: 'file' | 'loop', count: number): Promise<void> {
   assert.ok(killed >= count / 2, `only ${killed} of ${count} rounds were killed`);
 }
 
-test('killed runs onto a file', () => killedRuns('file', rounds({ short: 4, long: 100 })));
+test('killed runs onto a file', () => killedRuns('file', rounds({ short: 3, long: 100 })));
 if (process.getuid?.() === 0) {
-  test('killed runs onto a loop device', () => killedRuns('loop', rounds({ short: 4, long: 100 })));
+  test('killed runs onto a loop device', () => killedRuns('loop', rounds({ short: 3, long: 100 })));
 }
 
 /** Overwrites some bytes: somebody else was at the target. */

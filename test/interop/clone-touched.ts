@@ -8,7 +8,7 @@ import { KiB, MiB } from '../../src/base/units.js';
 import { type ClonedPair, clonedPair, heal, SMALL } from '../support/clone-pair.js';
 import { onPartition, partitionOf, writeAt } from '../support/disk-builder.js';
 import { makeContent, removeFiles, withFolder } from '../support/partition-content.js';
-import { randomFrom, SEED } from '../support/random.js';
+import { randomFrom, SEED, sampleOf } from '../support/random.js';
 import { run } from '../support/run.js';
 import { scratchFolder } from '../support/scratch.js';
 
@@ -16,14 +16,16 @@ const scratch = scratchFolder();
 const random = randomFrom(SEED);
 const [FAT, EXT, NTFS, , RAW] = [1, 2, 3, 4, 5] as const;
 
-function touching(name: string, touch: (pair: ClonedPair) => void | Promise<void>, detect?: readonly string[]): void {
-  test(name, async () => {
-    const pair = await clonedPair(scratch, SMALL);
-    await touch(pair);
-    const found = await heal(pair);
-    if (detect) assert.equal(found, detect);
-    pair.remove();
-  });
+interface Case {
+  readonly name: string;
+  readonly touch: (pair: ClonedPair) => void | Promise<void>;
+  readonly detect: readonly string[] | undefined;
+}
+
+const cases: Case[] = [];
+
+function touching(name: string, touch: Case['touch'], detect?: readonly string[]): void {
+  cases.push({ name, touch, detect });
 }
 
 /** Lets `action` work in a partition of the target as its user would. */
@@ -122,6 +124,16 @@ for (const [name, number] of [
     run('dd', [`if=${disk.path}`, `of=${target}`, 'bs=1M', 'conv=notrunc', 'status=none']);
     const { extent, content } = partitionOf(disk, number);
     await onPartition(disk.path, extent, (file) => withFolder(file, content, fillWithZeros), { write: true });
+  });
+}
+
+for (const { name, touch, detect } of sampleOf(cases, 7)) {
+  test(name, async () => {
+    const pair = await clonedPair(scratch, SMALL);
+    await touch(pair);
+    const found = await heal(pair);
+    if (detect) assert.equal(found, detect);
+    pair.remove();
   });
 }
 
