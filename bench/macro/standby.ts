@@ -25,9 +25,11 @@ const AVERAGE = LENGTHS.reduce((sum, length) => sum + length, 0) / LENGTHS.lengt
 const PER_FOLDER = 100;
 /** Of the disk; the rest is for the file system's own structures, and for what a change needs besides. */
 const FILLED = 0.85;
+/** A journal is as long on a small disk as on a large one. */
+const OVERHEAD = 96 * MiB;
 
 function fileCount(size: number): number {
-  return Math.floor((size * FILLED) / (AVERAGE + 2 * KiB));
+  return Math.floor(((size - OVERHEAD) * FILLED) / (AVERAGE + 2 * KiB));
 }
 
 /** All content comes from one piece of noise, at another place for each file: quick, and no two are alike. */
@@ -71,9 +73,12 @@ function fill(kind: Kind, disk: BenchDisk): void {
   });
 }
 
+/** Some file systems are not made smaller. */
+const SMALLEST = 320 * MiB;
+
 function standby(kind: Kind): Scenario {
   return (options) =>
-    withPair(options, (pair) => {
+    withPair({ ...options, size: Math.max(options.size, SMALLEST) }, (pair) => {
       fill(kind, pair.source);
       noteUsed(pair);
       let round = 0;
@@ -88,7 +93,7 @@ function standby(kind: Kind): Scenario {
         ectypeAfter(pair, 'ectype, nothing changed', () => {}),
         ectypeAfter(pair, 'ectype, 1 % of the files changed', change),
       ];
-      const title = `standby clone, ${kind} of ${formatBytes(options.size)} with ${fileCount(options.size)} files`;
+      const title = `standby clone, ${kind} of ${formatBytes(pair.source.size)} with ${fileCount(pair.source.size)} files`;
       return summarise({ name: `standby-${kind}`, title }, contest(contestants, options.rounds));
     });
 }
