@@ -136,6 +136,8 @@ export interface FilesystemPlugin {
   token(volume: Source, info: FilesystemInfo): Promise<Buffer>;
   /** The token may stay the same while a kernel pages to a swap file: what changes no metadata, even a mount, commits nothing. */
   readonly tokenMissesPaging?: boolean;
+  /** Programs in common use change a file's data and none of its metadata: the token stays the same, and so do the records. */
+  readonly tokenMissesTools?: boolean;
   /**
    * The records of all regular files whose data may stay unread while their records stay the same. Whatever is in no
    * record is read: directories, the file system's own files, files that others write to than the file system.

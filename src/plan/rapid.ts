@@ -33,7 +33,8 @@ export function withRapid(trust: Trust, options: RapidOptions): Trust {
     if (volume.mode !== 'hash' || !planned) return volume;
     const reason = whyNotRapid(planned, { ...options, trust, catalogue: volume.record?.catalogue });
     if (reason === undefined) return { ...volume, mode: 'rapid' };
-    return { ...volume, reason, ...(reason === MAYBE_CRASHED && { onlyIfUntouched: true }) };
+    const tellsAll = !planned.report.plugin?.tokenMissesTools;
+    return { ...volume, reason, ...(reason === MAYBE_CRASHED && tellsAll && { onlyIfUntouched: true }) };
   });
   return { ...trust, volumes };
 }

@@ -44,6 +44,8 @@ export const ntfs: FilesystemPlugin = {
   async *records(volume) {
     yield* ntfsRecords(volume, await requireBootSector(volume));
   },
+  /** `ntfscp` over a file of the same size. */
+  tokenMissesTools: true,
   async ownersOf(volume, _info, extents) {
     const boot = await attempt(() => readBootSector(volume));
     return boot ? ownersOf(volume, boot, extents) : unknownOwners(extents);
