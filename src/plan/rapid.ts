@@ -33,8 +33,9 @@ export function withRapid(trust: Trust, options: RapidOptions): Trust {
     if (volume.mode !== 'hash' || !planned) return volume;
     const reason = whyNotRapid(planned, { ...options, trust, catalogue: volume.record?.catalogue });
     if (reason === undefined) return { ...volume, mode: 'rapid' };
-    const tellsAll = !planned.report.plugin?.tokenMissesTools;
-    return { ...volume, reason, ...(reason === MAYBE_CRASHED && tellsAll && { onlyIfUntouched: true }) };
+    if (reason !== MAYBE_CRASHED) return { ...volume, reason };
+    if (planned.report.plugin?.tokenMissesTools) return { ...volume, reason: MAYBE_WRITTEN_BELOW };
+    return { ...volume, reason, onlyIfUntouched: true };
   });
   return { ...trust, volumes };
 }
@@ -67,6 +68,9 @@ function whyNotRapid(
 
 const MAYBE_CRASHED =
   'unless it is untouched, because a crash since the last run could have left changes without a trace (--detect rapid trusts that there was none)';
+
+const MAYBE_WRITTEN_BELOW =
+  'a crash, or a program that writes below the file system, could have left changes without a trace (--detect rapid trusts that there was none)';
 
 function headOf(path: string): CatalogueHead | undefined {
   try {
