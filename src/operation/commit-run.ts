@@ -39,7 +39,7 @@ export async function commitRun(run: Run, copied: Copied): Promise<CloneRunResul
   return {
     seconds: secondsSince(start),
     amounts: sumOf(counted),
-    volumes: eachOf(copied.counted.slice(0, prepared.layout.volumes.length)),
+    volumes: eachOf(copied.counted.filter(({ name }) => isVolume(name, prepared))),
     changes: await copied.changes?.ofAll(prepared.layout.volumes, placed),
     frozen: prepared.live?.source.times,
     changed: session.armed,
@@ -50,6 +50,11 @@ export async function commitRun(run: Run, copied: Copied): Promise<CloneRunResul
     boot: undefined,
     unreadable,
   };
+}
+
+/** A source in use was counted once for each pass; what is no volume are pieces between them, and free space. */
+function isVolume(name: string, { layout }: PreparedClone): boolean {
+  return layout.volumes.some((volume) => volume.name === name);
 }
 
 /** All data is durable before anything makes it count. */

@@ -242,6 +242,7 @@ interface Held {
 }
 
 const PLAIN = { forensic: false, leaveOut: false } as const;
+
 function isSame(a: PlannedVolume, b: PlannedVolume | undefined): boolean {
   const facts = ({ name, sourceExtent, targetExtent, report: { filesystem } }: PlannedVolume): string =>
     JSON.stringify([name, sourceExtent, targetExtent, filesystem?.kind, filesystem?.uuid, filesystem?.size]);

@@ -40,7 +40,7 @@ export interface Copied {
   readonly sourceTokens: readonly (string | undefined)[];
   /** Names of the files that say what the source's files look like. */
   readonly catalogues: readonly (string | undefined)[];
-  /** What was counted for each volume, in the plan's order. */
+  /** What was counted for each volume and piece, once for each pass over it. */
   readonly counted: readonly Counted[];
   readonly changes: ChangeCollector | undefined;
   readonly notes: readonly string[];
